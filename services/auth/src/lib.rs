@@ -1,0 +1,1 @@
+//! Users, credentials, sessions, API keys and signing keys.

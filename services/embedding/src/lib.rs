@@ -1,0 +1,1 @@
+//! Text to dense and sparse vectors.

@@ -1,0 +1,1 @@
+//! Model runtimes: load, unload, embed, rerank.

@@ -1,0 +1,1 @@
+//! The query plan: hybrid search, fusion, rerank, context.

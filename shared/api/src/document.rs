@@ -1,0 +1,221 @@
+//! document: upload, parse, chunk, life cycle.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use touchstone_types::{ChunkId, DocumentId, DocumentStatus, Source};
+use utoipa::{IntoParams, ToSchema};
+
+/// Free facts about a document, text to text; at most 32 pairs.
+pub type Metadata = BTreeMap<String, String>;
+
+/// `POST /documents` and `PUT /documents/{id}` with a JSON body.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateDocumentRequest {
+    /// File name; its ending decides the format when `mime` is absent.
+    #[schema(min_length = 1, max_length = 255, examples("notes.md"))]
+    pub filename: String,
+    /// The text. Binary formats are sent as multipart.
+    #[schema(min_length = 1)]
+    pub content: String,
+    /// Media type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime: Option<String>,
+    /// Language (ISO 639-1); detected when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 2, max_length = 3)]
+    pub language: Option<String>,
+    /// Free facts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// 202: accepted means durable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedDocument {
+    /// The document.
+    pub id: DocumentId,
+    /// Its version, from 1.
+    pub version: u32,
+    /// Where it stands.
+    pub status: DocumentStatus,
+}
+
+/// Why a document failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// Stable code.
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+/// A document, without its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Document {
+    /// Id.
+    pub id: DocumentId,
+    /// File name as given.
+    pub filename: String,
+    /// First heading or the file name.
+    pub title: String,
+    /// Media type.
+    pub mime: String,
+    /// Language (ISO 639-1), `und` when unknown.
+    pub language: String,
+    /// Where it came from.
+    pub source: Source,
+    /// Where it stands.
+    pub status: DocumentStatus,
+    /// Present when `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Current version, from 1.
+    pub version: u32,
+    /// Size of the original in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of the original, hex.
+    pub sha256: String,
+    /// Chunks of the current version.
+    pub chunk_count: u32,
+    /// Free facts.
+    pub metadata: Metadata,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Filters of `GET /documents`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListDocumentsQuery {
+    /// Only this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<DocumentStatus>,
+    /// Only this origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// Only created at or after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_after: Option<DateTime<Utc>>,
+    /// Only created before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_before: Option<DateTime<Utc>>,
+    /// Items per page, 1 to 200 (default 50).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A chunk: a sentence-aligned piece of a document's text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Chunk {
+    /// Id.
+    pub id: ChunkId,
+    /// Position in the document, from 0.
+    pub ordinal: u32,
+    /// First byte in the stored text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// The text: exactly those bytes.
+    pub text: String,
+    /// Heading above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heading: Option<String>,
+}
+
+/// One step in a document's life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Version concerned.
+    pub version: u32,
+    /// The state that was entered.
+    pub status: DocumentStatus,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// More, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Answer of `GET /documents/{id}/timeline`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Timeline {
+    /// Oldest first.
+    pub items: Vec<TimelineEntry>,
+}
+
+/// `POST /documents/passages`: texts around spans, for context assembly.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PassagesRequest {
+    /// Up to 100 spans.
+    #[schema(min_items = 1, max_items = 100)]
+    pub spans: Vec<PassageSpan>,
+    /// Grow each span by whole neighbouring sentences to at most this many bytes; 0 leaves it alone.
+    #[serde(default)]
+    #[schema(maximum = 20000)]
+    pub grow_to: usize,
+}
+
+/// A place in a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PassageSpan {
+    /// Document.
+    pub document_id: DocumentId,
+    /// Version that the offsets belong to.
+    pub version: u32,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// Answer of `POST /documents/passages`, in the order asked for. A span of a deleted document or
+/// of an old version yields `null`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PassagesResponse {
+    /// One entry per span.
+    pub passages: Vec<Option<Passage>>,
+}
+
+/// A piece of a document's stored text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Passage {
+    /// Document.
+    pub document_id: DocumentId,
+    /// Its title.
+    pub title: String,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// Exactly those bytes.
+    pub text: String,
+}
+
+/// A document that the worker gave up on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetter {
+    /// Document.
+    pub document_id: DocumentId,
+    /// Version.
+    pub version: u32,
+    /// Why.
+    pub failure: Failure,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was given up.
+    pub at: DateTime<Utc>,
+}

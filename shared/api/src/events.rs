@@ -1,0 +1,64 @@
+//! What goes over the bus.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use touchstone_types::{DocumentId, DocumentStatus, EventId, TenantId};
+
+/// Topic of documents that wait for work, keyed by document.
+pub const DOCUMENT_WORK: &str = "document.work";
+/// Topic of documents that changed their state, keyed by document.
+pub const DOCUMENT_STATUS: &str = "document.status";
+
+/// An event on the bus: the envelope is the same for every topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Id; a consumer's inbox is keyed by it.
+    pub id: EventId,
+    /// Topic.
+    pub topic: String,
+    /// Events of one key stay in order.
+    pub key: String,
+    /// When the fact became true.
+    pub at: DateTime<Utc>,
+    /// Trace of the request that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The fact.
+    pub payload: serde_json::Value,
+}
+
+/// On [`DOCUMENT_WORK`]: a version of a document wants to be indexed, or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentWork {
+    /// Tenant.
+    pub tenant_id: TenantId,
+    /// Document.
+    pub document_id: DocumentId,
+    /// Version.
+    pub version: u32,
+    /// What is to be done.
+    pub action: WorkAction,
+}
+
+/// What is to be done to a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkAction {
+    /// Parse, chunk, embed, index.
+    Ingest,
+    /// Remove every trace from the index.
+    Remove,
+}
+
+/// On [`DOCUMENT_STATUS`]: a document changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentStatusChanged {
+    /// Tenant.
+    pub tenant_id: TenantId,
+    /// Document.
+    pub document_id: DocumentId,
+    /// Version.
+    pub version: u32,
+    /// The state that was entered.
+    pub status: DocumentStatus,
+}

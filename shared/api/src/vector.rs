@@ -1,0 +1,257 @@
+//! vector: tenant-safe collections. The tenant is the caller's, never a field of a request.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use touchstone_types::{ChunkId, DocumentId, Source, SparseVector};
+use utoipa::ToSchema;
+
+use crate::document::Metadata;
+
+/// Dense side of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DenseConfig {
+    /// Model that makes the vectors; another one is refused.
+    #[schema(min_length = 1)]
+    pub model: String,
+    /// Length of a vector.
+    #[schema(minimum = 1, maximum = 8192)]
+    pub dimension: usize,
+}
+
+/// `PUT /collections/{name}`: creates it, or confirms that it is as described.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateCollectionRequest {
+    /// Dense vectors (cosine), if any. A collection without may gain them once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<DenseConfig>,
+    /// Names of the sparse vectors; each is scored with an IDF modifier.
+    #[serde(default)]
+    pub sparse: Vec<String>,
+}
+
+/// A collection, as the caller's tenant sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Collection {
+    /// Name.
+    pub name: String,
+    /// Dense side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<DenseConfig>,
+    /// Sparse vectors.
+    pub sparse: Vec<String>,
+    /// Points of the caller's tenant.
+    pub points: u64,
+}
+
+/// Answer of `GET /collections`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CollectionList {
+    /// By name.
+    pub items: Vec<Collection>,
+}
+
+/// What a point knows of its chunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Payload {
+    /// Document.
+    pub document_id: DocumentId,
+    /// Its version.
+    pub version: u32,
+    /// Position in the document.
+    pub ordinal: u32,
+    /// First byte in the stored text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// The chunk's text.
+    pub text: String,
+    /// The document's title.
+    pub title: String,
+    /// Heading above the chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heading: Option<String>,
+    /// Language (ISO 639-1).
+    pub language: String,
+    /// Origin.
+    pub source: Source,
+    /// When the document was accepted.
+    pub created_at: DateTime<Utc>,
+    /// The document's free facts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// A point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Derived from document, version, ordinal and model, so that a repeat overwrites.
+    pub id: ChunkId,
+    /// What it stands for.
+    pub payload: Payload,
+    /// `[dimension]`, L2-normalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<Vec<f32>>,
+    /// Sparse vectors by name.
+    #[serde(default)]
+    pub sparse: BTreeMap<String, SparseVector>,
+}
+
+/// `POST /collections/{name}/points`; all or nothing, durable when answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpsertRequest {
+    /// 1 to 1,000 points.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub points: Vec<Point>,
+}
+
+/// Answer of `POST /collections/{name}/points`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpsertResponse {
+    /// Points written.
+    pub upserted: usize,
+}
+
+/// Narrows a query, a count, a scroll or a deletion. Fields are ANDed, values of a list are ORed;
+/// the tenant of the caller is always ANDed on top.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Only these documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 1000)]
+    pub document_ids: Option<Vec<DocumentId>>,
+    /// Only this version (with `document_ids`: the write side's count-back).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Only versions before this one (the write side's clean-up).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_below: Option<u32>,
+    /// Only these languages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub languages: Option<Vec<String>>,
+    /// Only these origins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<Source>>,
+    /// Only documents accepted at or after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_after: Option<DateTime<Utc>>,
+    /// Only documents accepted before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_before: Option<DateTime<Utc>>,
+    /// Every one of these facts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// One search signal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum QueryVector {
+    /// Cosine against the dense vectors.
+    Dense(Vec<f32>),
+    /// Dot product with IDF against the named sparse vectors.
+    Sparse(NamedSparseVector),
+}
+
+/// A sparse query and the vectors it is meant for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedSparseVector {
+    /// Which sparse vectors.
+    pub name: String,
+    /// The query.
+    pub vector: SparseVector,
+}
+
+/// `POST /collections/{name}/query`: several signals in one round trip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueryRequest {
+    /// 1 to 8 signals.
+    #[schema(min_items = 1, max_items = 8)]
+    pub queries: Vec<QueryVector>,
+    /// Best points per signal, 1 to 1,000.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub limit: usize,
+    /// Narrows all signals.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Score every returned point on every signal, not only on those that found it.
+    #[serde(default)]
+    pub complete_scores: bool,
+    /// Return payloads.
+    #[serde(default)]
+    pub with_payload: bool,
+}
+
+/// A point and its score on one signal.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScoredPoint {
+    /// Point.
+    pub id: ChunkId,
+    /// Dot product (sparse) or cosine (dense).
+    pub score: f32,
+}
+
+/// Answer of `POST /collections/{name}/query`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct QueryResponse {
+    /// One list per signal, best first, ties by id ascending. With `complete_scores` the points
+    /// that only other signals found follow after the first `limit`, scored, in the same order.
+    pub results: Vec<Vec<ScoredPoint>>,
+    /// Payloads of all returned points, when asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub payloads: BTreeMap<ChunkId, Payload>,
+}
+
+/// `POST /collections/{name}/scroll`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScrollRequest {
+    /// Narrows the list.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Points per page, 1 to 1,000 (default 100).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+    /// Continue after this point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ChunkId>,
+    /// Return vectors too.
+    #[serde(default)]
+    pub with_vectors: bool,
+}
+
+/// Answer of `POST /collections/{name}/scroll`; points ascending by id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScrollResponse {
+    /// Points; vectors are empty unless asked for.
+    pub points: Vec<Point>,
+    /// `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<ChunkId>,
+}
+
+/// `POST /collections/{name}/count` and `/points/delete`. A deletion must name documents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilterRequest {
+    /// Which points.
+    #[serde(default)]
+    pub filter: Filter,
+}
+
+/// Answer of `/count` and `/points/delete`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CountResponse {
+    /// Points counted or removed.
+    pub count: u64,
+}

@@ -1,0 +1,1 @@
+//! Transports, the mesh and a typed client per service.

@@ -1,0 +1,1 @@
+//! Layered configuration with every mistake reported at once.

@@ -1,0 +1,1 @@
+//! Bind-first listeners, soft and hard stop, tracked tasks and readiness.

@@ -1,0 +1,1 @@
+//! Relational pools, migrations, outbox and inbox.

@@ -1,0 +1,1 @@
+//! Test stacks, fixtures and contract macros.
