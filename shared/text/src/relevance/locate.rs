@@ -1,0 +1,143 @@
+use touchstone_types::ByteSpan;
+
+use crate::word::words;
+use crate::{Language, normalize, stem};
+
+use super::Question;
+
+/// Strength of a word that only shares a long beginning with a term.
+const PREFIX_STRENGTH: f32 = 0.5;
+/// A shared beginning of fewer letters proves nothing.
+const PREFIX_LETTERS: usize = 4;
+
+/// A term of the question, found in a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Occurrence {
+    /// Which of the question's terms.
+    pub term: usize,
+    /// Which word of the text, from 0.
+    pub position: usize,
+    /// Where that word stands.
+    pub span: ByteSpan,
+    /// 1 for the same stem, less for a related word.
+    pub strength: f32,
+}
+
+/// Where the terms of a question stand in a text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Located {
+    /// In the order of the text.
+    pub occurrences: Vec<Occurrence>,
+    /// Number of words in the text.
+    pub words: usize,
+}
+
+impl Located {
+    /// The part inside a span of the same text; positions stay those of the whole text.
+    pub fn within(&self, span: ByteSpan) -> &[Occurrence] {
+        let from = self
+            .occurrences
+            .partition_point(|found| found.span.start < span.start);
+        let to = self
+            .occurrences
+            .partition_point(|found| found.span.start < span.end);
+        &self.occurrences[from..to.max(from)]
+    }
+}
+
+impl Question {
+    /// Finds the question's terms in a text of the given language.
+    ///
+    /// # Units
+    /// Time grows with the text; a word is stemmed only when its first letter is that of a term.
+    pub fn locate(&self, text: &str, language: Language) -> Located {
+        let mut located = Located::default();
+        for (position, word) in words(text).enumerate() {
+            located.words = position + 1;
+            let Some(first) = word.text.chars().next() else {
+                continue;
+            };
+            if !self.may_start(first) {
+                continue;
+            }
+            if let Some((term, strength)) = self.match_word(word.text, language) {
+                located.occurrences.push(Occurrence {
+                    term,
+                    position,
+                    span: word.span,
+                    strength,
+                });
+            }
+        }
+        located
+    }
+
+    fn may_start(&self, first: char) -> bool {
+        let is_initial = |c: char| self.initials.binary_search(&c).is_ok();
+        if first.is_ascii() {
+            return is_initial(first.to_ascii_lowercase());
+        }
+        // Accented and wide letters may fold to something else: look closer.
+        match first {
+            'ё' | 'Ё' => is_initial('е'),
+            '\u{400}'..='\u{45f}' => first.to_lowercase().next().is_some_and(is_initial),
+            _ => true,
+        }
+    }
+
+    fn match_word(&self, word: &str, language: Language) -> Option<(usize, f32)> {
+        let stemmed = stem(word, language);
+        let same = |term: &super::Term| term.stem == stemmed || term.variants.contains(&stemmed);
+        if let Some(term) = self.terms.iter().position(same) {
+            return Some((term, 1.0));
+        }
+        let normal = normalize(word);
+        if let Some(term) = self.terms.iter().position(|term| term.word == normal) {
+            return Some((term, 1.0));
+        }
+        let length = stemmed.chars().count();
+        self.terms
+            .iter()
+            .enumerate()
+            .filter(|(_, term)| !term.stopword)
+            .find_map(|(at, term)| {
+                let shared = term
+                    .stem
+                    .chars()
+                    .zip(stemmed.chars())
+                    .take_while(|(a, b)| a == b)
+                    .count();
+                let longest = term.stem.chars().count().max(length);
+                (shared >= PREFIX_LETTERS && shared * 10 >= longest * 7)
+                    .then_some((at, PREFIX_STRENGTH))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_inflected_and_related_words() {
+        let question = Question::new("Кто написал русские романы?");
+        let text = "Русский роман написан здесь, романист известен.";
+        let located = question.locate(text, Language::Ru);
+        let found: Vec<&str> = located
+            .occurrences
+            .iter()
+            .map(|o| o.span.of(text).unwrap())
+            .collect();
+        assert_eq!(found, ["Русский", "роман", "написан"]);
+        assert_eq!(located.words, 6);
+    }
+
+    #[test]
+    fn cuts_out_a_part() {
+        let question = Question::new("river delta");
+        let text = "A river. A delta and a river.";
+        let located = question.locate(text, Language::En);
+        assert_eq!(located.occurrences.len(), 3);
+        assert_eq!(located.within(ByteSpan::new(9, text.len())).len(), 2);
+    }
+}
