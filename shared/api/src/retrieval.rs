@@ -81,7 +81,7 @@ pub struct SearchRequest {
     pub explain: bool,
     /// Assemble a prompt context of at most this many characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 200, maximum = 100000)]
+    #[schema(minimum = 200, maximum = 100_000)]
     pub context_chars: Option<usize>,
 }
 

@@ -1,1 +1,17 @@
-//! What every service's HTTP surface shares.
+//! What every service's HTTP surface shares: extractors whose rejections are problems, the caller,
+//! and [`Surface`], which wraps a service's routes with health, readiness, metrics, specification,
+//! request ids, deadlines, panic catching and the error boundary.
+
+mod boundary;
+mod caller;
+mod extract;
+mod openapi;
+mod problem;
+pub mod responses;
+pub mod sse;
+mod surface;
+
+pub use caller::{Caller, OptionalCaller};
+pub use extract::{AppJson, AppPath, AppQuery, RequestError};
+pub use problem::{PROBLEM_JSON, Problem};
+pub use surface::{HealthReport, Surface};

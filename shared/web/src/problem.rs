@@ -1,0 +1,105 @@
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use touchstone_error::{Classify, ErrorKind, chain};
+
+/// Content type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+/// What callers read of an internal error; the rest is in the log.
+const INTERNAL_DETAIL: &str =
+    "something broke on our side; the log holds the reason under this request id";
+
+/// An error on its way to the caller (RFC 9457). The boundary of the [`crate::Surface`] logs it
+/// once and adds request id and path.
+#[derive(Clone, Debug)]
+pub struct Problem(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    code: String,
+    detail: String,
+    retry_after: Option<Duration>,
+    log: String,
+}
+
+impl Problem {
+    /// A problem that stems from no error value.
+    pub fn new(kind: ErrorKind, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self(Arc::new(Inner { kind, code: code.into(), log: detail.clone(), detail, retry_after: None }))
+    }
+
+    /// What it means.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Its stable code.
+    pub fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// What the log shall say: the whole chain of the error.
+    pub(crate) fn log(&self) -> &str {
+        &self.0.log
+    }
+
+    /// The wire form.
+    pub fn to_wire(&self, request_id: &str, instance: Option<&str>) -> touchstone_api::Problem {
+        let Inner { kind, code, detail, .. } = &*self.0;
+        let detail = if *kind == ErrorKind::Internal { INTERNAL_DETAIL } else { detail };
+        touchstone_api::Problem {
+            type_: "about:blank".into(),
+            title: kind.title().into(),
+            status: kind.status(),
+            detail: detail.into(),
+            instance: instance.map(Into::into),
+            code: code.clone(),
+            request_id: request_id.into(),
+        }
+    }
+
+    /// The finished response.
+    pub fn render(&self, request_id: &str, instance: Option<&str>) -> Response {
+        let body = serde_json::to_vec(&self.to_wire(request_id, instance)).unwrap_or_default();
+        let status =
+            StatusCode::from_u16(self.0.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, body).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(after) = self.0.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
+        }
+        response
+    }
+}
+
+impl<E: Classify + 'static> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self(Arc::new(Inner {
+            kind: error.kind(),
+            code: error.code().to_owned(),
+            detail: error.detail(),
+            retry_after: error.retry_after(),
+            log: chain(&error as &dyn Error).to_string(),
+        }))
+    }
+}
+
+impl IntoResponse for Problem {
+    /// A response for the boundary, which renders it.
+    fn into_response(self) -> Response {
+        let mut response = self.render("", None);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
