@@ -10,7 +10,12 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
     /// Login name; any address-like text of 3 to 254 characters with an `@`.
-    #[schema(min_length = 3, max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$", examples("ada@example.org"))]
+    #[schema(
+        min_length = 3,
+        max_length = 254,
+        pattern = r"^[^\s@]+@[^\s@]+$",
+        examples("ada@example.org")
+    )]
     pub email: String,
     /// 8 to 128 characters, taken byte for byte.
     #[schema(min_length = 8, max_length = 128)]

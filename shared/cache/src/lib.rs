@@ -1,1 +1,101 @@
-//! The cache behind a URI.
+#![doc = include_str!("../README.md")]
+
+mod memory;
+
+pub use memory::MemoryCache;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use bytesize::ByteSize;
+use touchstone_error::{Classify, ErrorKind};
+
+/// Size of a memory cache whose URI does not tell.
+const DEFAULT_MAX: ByteSize = ByteSize::mib(16);
+
+/// A cache of bytes.
+#[async_trait]
+pub trait Cache: Send + Sync + fmt::Debug + 'static {
+    /// The value, unless it was never put, ran out or was forgotten.
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, Error>;
+
+    /// Keeps a value for at most `ttl`, in place of an older one.
+    async fn put(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), Error>;
+
+    /// Forgets a value; nothing happens when there is none.
+    async fn remove(&self, key: &str) -> Result<(), Error>;
+}
+
+/// A cache did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URI names no cache that is built in.
+    #[error("`{0}` is no cache that is built in; expected `memory://` or `memory://?max=16MiB`")]
+    Uri(String),
+    /// An option of the URI is unknown or cannot be read.
+    #[error("`{option}` is no option of a memory cache; expected `max=<size>`")]
+    Option {
+        /// The option.
+        option: String,
+    },
+    /// The backend is out of reach.
+    #[error("the cache is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Classify for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Uri(_) | Self::Option { .. } => ErrorKind::Internal,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Uri(_) | Self::Option { .. } => "cache.uri",
+            Self::Unavailable(_) => "cache.unavailable",
+        }
+    }
+}
+
+/// Opens the cache that the URI names.
+pub fn open(uri: &str) -> Result<Arc<dyn Cache>, Error> {
+    let scheme = uri.split_once(':').map_or(uri, |(scheme, _)| scheme);
+    let Some(options) = uri.strip_prefix("memory://") else {
+        return Err(Error::Uri(format!("{scheme}://…")));
+    };
+    let mut max = DEFAULT_MAX;
+    let options = options.strip_prefix('?').unwrap_or(options);
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        let size = option
+            .strip_prefix("max=")
+            .and_then(|size| size.parse().ok());
+        max = size.ok_or_else(|| Error::Option {
+            option: option.to_owned(),
+        })?;
+    }
+    Ok(Arc::new(MemoryCache::new(max)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_caches_and_unknown_options_are_refused() {
+        assert!(open("memory://").is_ok());
+        assert!(open("memory://?max=1MiB").is_ok());
+        let error = open("redis://:secret@host").unwrap_err().to_string();
+        assert!(
+            error.contains("redis") && !error.contains("secret"),
+            "{error}"
+        );
+        for uri in ["memory://?max=lots", "memory://?size=1MiB", "memory://name"] {
+            assert!(matches!(open(uri), Err(Error::Option { .. })), "{uri}");
+        }
+    }
+}

@@ -41,7 +41,10 @@ pub trait Section: Serialize + DeserializeOwned {
 ///
 /// # Panics
 /// When the defaults do not parse or break their own rules; a test of every service calls this.
-#[expect(clippy::panic, reason = "compiled-in text that a test of every section parses")]
+#[expect(
+    clippy::panic,
+    reason = "compiled-in text that a test of every section parses"
+)]
 pub fn defaults<S: Section>() -> S {
     Loader::new()
         .section::<S>()
@@ -58,7 +61,10 @@ pub struct Problems {
 impl Problems {
     /// No problems yet in `section`.
     pub const fn new(section: &'static str) -> Self {
-        Self { section, found: Vec::new() }
+        Self {
+            section,
+            found: Vec::new(),
+        }
     }
 
     /// Adds a problem with `key` unless `holds`.

@@ -20,8 +20,14 @@ pub struct Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} mistake(s)", self.problems.len())?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+        write!(
+            f,
+            "the configuration has {} mistake(s)",
+            self.problems.len()
+        )?;
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }
 
@@ -41,7 +47,9 @@ impl Loader {
 
     /// Adds a file with one table per section.
     pub fn file(mut self, path: &Path) -> Result<Self, Error> {
-        let one = |problem: String| Error { problems: vec![problem] };
+        let one = |problem: String| Error {
+            problems: vec![problem],
+        };
         let text = std::fs::read_to_string(path)
             .map_err(|error| one(format!("cannot read `{}`: {error}", path.display())))?;
         let table = text
@@ -72,7 +80,11 @@ impl Loader {
                 .map(move |name| format!("`{}`: unknown section `{name}`", path.display()))
         });
         let variables = self.environment.keys().filter_map(|name| {
-            let section = name.strip_prefix(PREFIX)?.split_once("__")?.0.to_lowercase();
+            let section = name
+                .strip_prefix(PREFIX)?
+                .split_once("__")?
+                .0
+                .to_lowercase();
             (!known.contains(&section.as_str()))
                 .then(|| format!("`{name}`: unknown section `{section}`"))
         });
@@ -94,7 +106,11 @@ impl Loader {
                 toml::Value::Table(section) => {
                     figment = figment.merge(Serialized::from(section, Profile::Default));
                 }
-                _ => problems.push(format!("`{}`: `{}` must be a table", path.display(), S::NAME)),
+                _ => problems.push(format!(
+                    "`{}`: `{}` must be a table",
+                    path.display(),
+                    S::NAME
+                )),
             }
         }
         for (key, value) in self.values_of::<S>() {
@@ -105,7 +121,11 @@ impl Loader {
                 let mut found = Problems::new(S::NAME);
                 section.validate(&mut found);
                 problems.extend(found.into_found());
-                if problems.is_empty() { Ok(section) } else { Err(Error { problems }) }
+                if problems.is_empty() {
+                    Ok(section)
+                } else {
+                    Err(Error { problems })
+                }
             }
             Err(errors) => {
                 problems.extend(errors.into_iter().map(|error| describe(S::NAME, &error)));
@@ -117,12 +137,18 @@ impl Loader {
     /// Dotted keys inside the section with their values, weakest first.
     fn values_of<S: Section>(&self) -> Vec<(String, String)> {
         let plain = S::PLAIN.iter().filter_map(|(name, key)| {
-            let value = self.environment.get(*name).filter(|value| !value.is_empty())?;
+            let value = self
+                .environment
+                .get(*name)
+                .filter(|value| !value.is_empty())?;
             Some(((*key).to_owned(), value.clone()))
         });
         let prefix = format!("{PREFIX}{}__", S::NAME.to_uppercase());
         let structured = self.environment.iter().filter_map(|(name, value)| {
-            let key = name.strip_prefix(&prefix)?.to_lowercase().replace("__", ".");
+            let key = name
+                .strip_prefix(&prefix)?
+                .to_lowercase()
+                .replace("__", ".");
             Some((key, value.clone()))
         });
         let dotted = format!("{}.", S::NAME);
@@ -153,11 +179,18 @@ fn parse(text: &str) -> Value {
 fn describe(section: &str, error: &figment::Error) -> String {
     use figment::error::Kind;
     let path = error.path.join(".");
-    let key = if path.is_empty() { section.to_owned() } else { format!("{section}.{path}") };
+    let key = if path.is_empty() {
+        section.to_owned()
+    } else {
+        format!("{section}.{path}")
+    };
     match &error.kind {
         Kind::MissingField(field) => format!("`{section}.{field}`: is missing"),
         Kind::UnknownField(field, known) => {
-            format!("`{key}`: unknown key `{field}`, expected one of {}", known.join(", "))
+            format!(
+                "`{key}`: unknown key `{field}`, expected one of {}",
+                known.join(", ")
+            )
         }
         Kind::InvalidType(_, expected) => format!("`{key}`: expected {expected}"),
         Kind::InvalidValue(_, expected) => format!("`{key}`: expected {expected}"),
@@ -192,23 +225,35 @@ mod tests {
 
     impl Section for Sample {
         const NAME: &'static str = "sample";
-        const DEFAULTS: &'static str = "limit = 3\ntimeout = \"2s\"\nsize = \"4 MiB\"\nkey = \"\"\n[inner]\nnames = [\"a\"]";
+        const DEFAULTS: &'static str =
+            "limit = 3\ntimeout = \"2s\"\nsize = \"4 MiB\"\nkey = \"\"\n[inner]\nnames = [\"a\"]";
         const PLAIN: &'static [(&'static str, &'static str)] = &[("SAMPLE_KEY", "key")];
         fn validate(&self, problems: &mut Problems) {
             problems.check(self.limit > 0, "limit", "must be positive");
-            problems.check(self.timeout < Duration::from_mins(1), "timeout", "must be under 60s");
+            problems.check(
+                self.timeout < Duration::from_mins(1),
+                "timeout",
+                "must be under 60s",
+            );
         }
     }
 
     fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
     fn later_layers_win() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("touchstone.toml");
-        std::fs::write(&path, "[sample]\nlimit = 5\n[sample.inner]\nnames = [\"file\"]").unwrap();
+        std::fs::write(
+            &path,
+            "[sample]\nlimit = 5\n[sample.inner]\nnames = [\"file\"]",
+        )
+        .unwrap();
         let loader = Loader::new()
             .file(&path)
             .unwrap()
@@ -226,11 +271,16 @@ mod tests {
 
     #[test]
     fn reports_every_broken_rule_at_once() {
-        let loader = Loader::new().set("sample.limit", "0").set("sample.timeout", "2m");
+        let loader = Loader::new()
+            .set("sample.limit", "0")
+            .set("sample.timeout", "2m");
         let error = loader.section::<Sample>().unwrap_err();
         assert_eq!(
             error.problems,
-            ["`sample.limit`: must be positive", "`sample.timeout`: must be under 60s"]
+            [
+                "`sample.limit`: must be positive",
+                "`sample.timeout`: must be under 60s"
+            ]
         );
     }
 
@@ -238,14 +288,28 @@ mod tests {
     fn never_echoes_a_value_and_names_the_key() {
         let loader = Loader::new().set("sample.limit", "hunter2");
         let text = loader.section::<Sample>().unwrap_err().to_string();
-        assert!(text.contains("sample.limit") && !text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains("sample.limit") && !text.contains("hunter2"),
+            "{text}"
+        );
     }
 
     #[test]
     fn refuses_unknown_keys_and_sections() {
-        let loader = Loader::new().set("sample.limmit", "1").set("smaple.limit", "1");
-        assert!(loader.section::<Sample>().unwrap_err().to_string().contains("limmit"));
-        assert_eq!(loader.unknown_sections(&["sample"]), ["`smaple.limit`: unknown section `smaple`"]);
+        let loader = Loader::new()
+            .set("sample.limmit", "1")
+            .set("smaple.limit", "1");
+        assert!(
+            loader
+                .section::<Sample>()
+                .unwrap_err()
+                .to_string()
+                .contains("limmit")
+        );
+        assert_eq!(
+            loader.unknown_sections(&["sample"]),
+            ["`smaple.limit`: unknown section `smaple`"]
+        );
     }
 
     #[test]

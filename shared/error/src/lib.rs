@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn statuses_round_trip() {
-        for status in [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504, 507] {
+        for status in [
+            400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504, 507,
+        ] {
             assert_eq!(ErrorKind::from_status(status).status(), status);
         }
     }

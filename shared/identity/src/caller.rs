@@ -46,19 +46,27 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context for work that no request caused.
     pub fn background(request_id: impl Into<Arc<str>>) -> Self {
-        Self { request_id: request_id.into(), traceparent: None, deadline: None }
+        Self {
+            request_id: request_id.into(),
+            traceparent: None,
+            deadline: None,
+        }
     }
 
     /// Time left; `None` without a deadline, zero when it has passed.
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// The same context with a deadline no later than `timeout` from now.
     pub fn within(&self, timeout: Duration) -> Self {
         let own = Instant::now() + timeout;
         let deadline = self.deadline.map_or(own, |deadline| deadline.min(own));
-        Self { deadline: Some(deadline), ..self.clone() }
+        Self {
+            deadline: Some(deadline),
+            ..self.clone()
+        }
     }
 }
 
@@ -82,16 +90,27 @@ impl Caller {
 
     /// Refuses everybody but the tenant's administrators and services.
     pub fn require_admin(&self) -> Result<(), Error> {
-        if self.role == Role::Admin || self.is_service() { Ok(()) } else { Err(Error::Forbidden) }
+        if self.role == Role::Admin || self.is_service() {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
     }
 
     /// Refuses everybody but services.
     pub fn require_service(&self) -> Result<(), Error> {
-        if self.is_service() { Ok(()) } else { Err(Error::Forbidden) }
+        if self.is_service() {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
     }
 
     /// The same caller with a deadline no later than `timeout` from now.
     pub fn within(&self, timeout: Duration) -> Self {
-        Self { context: self.context.within(timeout), ..self.clone() }
+        Self {
+            context: self.context.within(timeout),
+            ..self.clone()
+        }
     }
 }

@@ -24,12 +24,22 @@ pub struct ServiceKey(Arc<(EncodingKey, DecodingKey)>);
 impl ServiceKey {
     /// A key of at least 32 bytes; `None` when it is shorter.
     pub fn new(secret: &[u8]) -> Option<Self> {
-        let keys = || (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
+        let keys = || {
+            (
+                EncodingKey::from_secret(secret),
+                DecodingKey::from_secret(secret),
+            )
+        };
         (secret.len() >= MIN_BYTES).then(|| Self(Arc::new(keys())))
     }
 
     /// A token with which `service` acts for `caller` for the next minute.
-    pub fn mint(&self, service: &str, caller: &Caller, now: DateTime<Utc>) -> Result<String, Error> {
+    pub fn mint(
+        &self,
+        service: &str,
+        caller: &Caller,
+        now: DateTime<Utc>,
+    ) -> Result<String, Error> {
         let claims = ServiceClaims {
             aud: SERVICE_AUDIENCE.into(),
             sub: service.into(),
@@ -40,7 +50,10 @@ impl ServiceKey {
             iat: now.timestamp(),
             exp: now.timestamp() + LIFETIME_SECONDS,
         };
-        let header = Header { kid: Some(SERVICE_KID.into()), ..Header::new(Algorithm::HS256) };
+        let header = Header {
+            kid: Some(SERVICE_KID.into()),
+            ..Header::new(Algorithm::HS256)
+        };
         jsonwebtoken::encode(&header, &claims, &self.0.0).map_err(|_| Error::Invalid)
     }
 

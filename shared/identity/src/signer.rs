@@ -18,13 +18,22 @@ pub struct Signer {
 impl Signer {
     /// Signs with an Ed25519 key in PKCS#8 DER, known to verifiers as `kid`.
     pub fn ed25519(kid: impl Into<String>, pkcs8: &[u8]) -> Self {
-        let header = Header { kid: Some(kid.into()), ..Header::new(Algorithm::EdDSA) };
-        Self { header, key: EncodingKey::from_ed_der(pkcs8) }
+        let header = Header {
+            kid: Some(kid.into()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        Self {
+            header,
+            key: EncodingKey::from_ed_der(pkcs8),
+        }
     }
 
     /// Signs with a secret that every verifier knows (HS256).
     pub fn shared_secret(secret: &[u8]) -> Self {
-        Self { header: Header::new(Algorithm::HS256), key: EncodingKey::from_secret(secret) }
+        Self {
+            header: Header::new(Algorithm::HS256),
+            key: EncodingKey::from_secret(secret),
+        }
     }
 
     /// The JWT of `claims`.

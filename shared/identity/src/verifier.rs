@@ -94,8 +94,14 @@ impl Verifier {
             source,
             keys: RwLock::default(),
             fetched: tokio::sync::Mutex::default(),
-            tokens: Cache::builder().max_capacity(VERDICTS).time_to_live(TOKEN_TTL).build(),
-            api_keys: Cache::builder().max_capacity(VERDICTS).time_to_live(API_KEY_TTL).build(),
+            tokens: Cache::builder()
+                .max_capacity(VERDICTS)
+                .time_to_live(TOKEN_TTL)
+                .build(),
+            api_keys: Cache::builder()
+                .max_capacity(VERDICTS)
+                .time_to_live(API_KEY_TTL)
+                .build(),
         }
     }
 
@@ -113,7 +119,9 @@ impl Verifier {
         }
         let header = jsonwebtoken::decode_header(credential).map_err(|_| Error::Invalid)?;
         if header.kid.as_deref() == Some(SERVICE_KID) {
-            return self.service_key.verify(credential, context, self.clock.now());
+            return self
+                .service_key
+                .verify(credential, context, self.clock.now());
         }
         let claims = match &self.shared {
             Some(secret) => decode_strictly(credential, secret, Algorithm::HS256)?,
@@ -133,7 +141,10 @@ impl Verifier {
         let context = RequestContext::background("claims");
         self.verify(token, context).await?;
         let digest: [u8; 32] = Sha256::digest(token).into();
-        self.tokens.get(&digest).map(|claims| (*claims).clone()).ok_or(Error::Invalid)
+        self.tokens
+            .get(&digest)
+            .map(|claims| (*claims).clone())
+            .ok_or(Error::Invalid)
     }
 
     /// Forgets what is known about an API key (auth calls it when one is deleted).
@@ -165,7 +176,10 @@ impl Verifier {
             }
         };
         let verdict = verdict.ok_or(Error::Invalid)?;
-        if verdict.expires_at.is_some_and(|end| end <= self.clock.now()) {
+        if verdict
+            .expires_at
+            .is_some_and(|end| end <= self.clock.now())
+        {
             return Err(Error::Invalid);
         }
         Ok(Caller {
@@ -189,23 +203,33 @@ impl Verifier {
         if fetched.is_some_and(|at| at.elapsed() < REFETCH_PAUSE) {
             return Err(Error::Invalid);
         }
-        let published = self.source.public_keys().await.map_err(Error::Unavailable)?;
+        let published = self
+            .source
+            .public_keys()
+            .await
+            .map_err(Error::Unavailable)?;
         *fetched = Some(Instant::now());
-        let published = published.into_iter().filter_map(|key| {
-            Some((key.kid, DecodingKey::from_ed_components(&key.x).ok()?))
-        });
+        let published = published
+            .into_iter()
+            .filter_map(|key| Some((key.kid, DecodingKey::from_ed_components(&key.x).ok()?)));
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = published.collect();
         self.known_key(kid).ok_or(Error::Invalid)
     }
 
     fn known_key(&self, kid: &str) -> Option<DecodingKey> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
+        self.keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(kid)
+            .cloned()
     }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,11 +42,23 @@ struct Fixture {
 }
 
 fn fixture(shared: Option<&[u8]>) -> Fixture {
-    let (source, clock) = (Arc::new(Source::default()), Arc::new(FrozenClock::default()));
+    let (source, clock) = (
+        Arc::new(Source::default()),
+        Arc::new(FrozenClock::default()),
+    );
     let key = ServiceKey::new(SERVICE).unwrap();
-    let verifier =
-        Verifier::new(AccessPolicy::default(), clock.clone(), key, shared, source.clone());
-    Fixture { verifier, source, clock }
+    let verifier = Verifier::new(
+        AccessPolicy::default(),
+        clock.clone(),
+        key,
+        shared,
+        source.clone(),
+    );
+    Fixture {
+        verifier,
+        source,
+        clock,
+    }
 }
 
 fn context() -> RequestContext {
@@ -71,17 +83,28 @@ fn hs256(header: &Value, claims: &Value, secret: &[u8]) -> String {
 
 #[tokio::test]
 async fn admits_a_good_token_until_it_expires() {
-    let Fixture { verifier, clock, .. } = fixture(Some(SECRET));
-    let token = hs256(&json!({"alg": "HS256"}), &claims(clock.now().timestamp()), SECRET);
+    let Fixture {
+        verifier, clock, ..
+    } = fixture(Some(SECRET));
+    let token = hs256(
+        &json!({"alg": "HS256"}),
+        &claims(clock.now().timestamp()),
+        SECRET,
+    );
     let caller = verifier.verify(&token, context()).await.unwrap();
     assert_eq!((caller.kind, caller.role), (CallerKind::User, Role::Member));
     clock.advance(Duration::from_secs(306));
-    assert!(matches!(verifier.verify(&token, context()).await, Err(Error::Invalid)));
+    assert!(matches!(
+        verifier.verify(&token, context()).await,
+        Err(Error::Invalid)
+    ));
 }
 
 #[tokio::test]
 async fn refuses_claims_of_the_wrong_kind_or_value() {
-    let Fixture { verifier, clock, .. } = fixture(Some(SECRET));
+    let Fixture {
+        verifier, clock, ..
+    } = fixture(Some(SECRET));
     let now = clock.now().timestamp();
     for (claim, value) in [
         ("exp", json!("9999999999")),
@@ -101,19 +124,29 @@ async fn refuses_claims_of_the_wrong_kind_or_value() {
         bad[claim] = value.clone();
         let token = hs256(&json!({"alg": "HS256"}), &bad, SECRET);
         let verdict = verifier.verify(&token, context()).await;
-        assert!(matches!(verdict, Err(Error::Invalid)), "{claim} = {value}: {verdict:?}");
+        assert!(
+            matches!(verdict, Err(Error::Invalid)),
+            "{claim} = {value}: {verdict:?}"
+        );
     }
     for claim in ["exp", "nbf", "iss", "aud", "sub", "tenant", "typ"] {
         let mut bad = claims(now);
         bad.as_object_mut().unwrap().remove(claim);
         let token = hs256(&json!({"alg": "HS256"}), &bad, SECRET);
-        assert!(verifier.verify(&token, context()).await.is_err(), "without {claim}");
+        assert!(
+            verifier.verify(&token, context()).await.is_err(),
+            "without {claim}"
+        );
     }
 }
 
 #[tokio::test]
 async fn refuses_forged_headers_and_bypass_literals() {
-    let Fixture { verifier, clock, source } = fixture(None);
+    let Fixture {
+        verifier,
+        clock,
+        source,
+    } = fixture(None);
     let now = clock.now().timestamp();
     let none = |alg: &str| {
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -130,18 +163,36 @@ async fn refuses_forged_headers_and_bypass_literals() {
     ] {
         tokens.push(hs256(&header, &claims(now), SECRET));
     }
-    tokens.extend(["", "eyJ", "test-load-token-1", "eyJhbGciOiJub25lIn0.e30.", "a.b.c"].map(String::from));
+    tokens.extend(
+        [
+            "",
+            "eyJ",
+            "test-load-token-1",
+            "eyJhbGciOiJub25lIn0.e30.",
+            "a.b.c",
+        ]
+        .map(String::from),
+    );
     tokens.push("x".repeat(20_000));
     for token in tokens {
         let verdict = verifier.verify(&token, context()).await;
-        assert!(matches!(verdict, Err(Error::Invalid)), "{token}: {verdict:?}");
+        assert!(
+            matches!(verdict, Err(Error::Invalid)),
+            "{token}: {verdict:?}"
+        );
     }
-    assert_eq!(source.fetches.load(Ordering::SeqCst), 1, "forged key ids cause one fetch");
+    assert_eq!(
+        source.fetches.load(Ordering::SeqCst),
+        1,
+        "forged key ids cause one fetch"
+    );
 }
 
 #[tokio::test]
 async fn service_tokens_carry_the_caller_for_a_minute() {
-    let Fixture { verifier, clock, .. } = fixture(None);
+    let Fixture {
+        verifier, clock, ..
+    } = fixture(None);
     let ids = IdSource::seeded(clock.clone(), 1);
     let caller = Caller::service("document", ids.next());
     let key = ServiceKey::new(SERVICE).unwrap();

@@ -21,7 +21,10 @@ impl Gate {
         service: Option<&'static str>,
         name: String,
     ) -> Self {
-        let gate = Self { gates, key: (service, name) };
+        let gate = Self {
+            gates,
+            key: (service, name),
+        };
         gate.set(Some(String::new()));
         gate
     }
@@ -54,7 +57,11 @@ pub(crate) fn waiting_for(gates: &Gates, scope: Option<&'static str>) -> Vec<Str
                 (None, Some(service)) => format!("{service}.{name}"),
                 _ => name.clone(),
             };
-            Some(if why.is_empty() { name } else { format!("{name}: {why}") })
+            Some(if why.is_empty() {
+                name
+            } else {
+                format!("{name}: {why}")
+            })
         })
         .collect()
 }

@@ -76,17 +76,26 @@ impl Lifecycle {
             running: Mutex::default(),
             gates: watch::Sender::default(),
         };
-        Self { shared: Arc::new(shared), scope: None }
+        Self {
+            shared: Arc::new(shared),
+            scope: None,
+        }
     }
 
     /// The same stack, seen from `service`.
     pub fn service(&self, service: &'static str) -> Self {
-        Self { shared: Arc::clone(&self.shared), scope: Some(service) }
+        Self {
+            shared: Arc::clone(&self.shared),
+            scope: Some(service),
+        }
     }
 
     /// Runs a task until it ends or the hard stop drops it. A panic is logged and closes a gate
     /// of the task's name, so that readiness tells.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns, and tracks it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that spawns, and tracks it"
+    )]
     pub fn spawn<F>(&self, name: impl Into<String>, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -129,15 +138,23 @@ impl Lifecycle {
     pub async fn ready(&self) {
         let mut gates = self.shared.gates.subscribe();
         // The sender lives in `self`, so the wait ends only by the condition.
-        let _ = gates.wait_for(|gates| gate::waiting_for(gates, self.scope).is_empty()).await;
+        let _ = gates
+            .wait_for(|gates| gate::waiting_for(gates, self.scope).is_empty())
+            .await;
     }
 
     /// Stops: softly, and after `grace` hard. Tells which tasks did not end by themselves.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.shared.soft.cancel();
         self.shared.tasks.close();
-        if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok() {
-            return ShutdownReport { dropped: Vec::new(), stuck: Vec::new() };
+        if tokio::time::timeout(grace, self.shared.tasks.wait())
+            .await
+            .is_ok()
+        {
+            return ShutdownReport {
+                dropped: Vec::new(),
+                stuck: Vec::new(),
+            };
         }
         let dropped = self.running();
         self.shared.hard.cancel();
@@ -149,12 +166,20 @@ impl Lifecycle {
     }
 
     fn running(&self) -> Vec<String> {
-        let running = self.shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self
+            .shared
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         running.keys().cloned().collect()
     }
 
     fn count(&self, name: &str, change: isize) {
-        let mut running = self.shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self
+            .shared
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = running.entry(name.to_owned()).or_default();
         *count = count.saturating_add_signed(change);
         if *count == 0 {
@@ -194,7 +219,10 @@ mod tests {
         let life = Lifecycle::new();
         life.spawn("deaf", std::future::pending());
         let report = life.shutdown(Duration::from_secs(1)).await;
-        assert_eq!((report.dropped, report.stuck), (vec!["deaf".to_owned()], vec![]));
+        assert_eq!(
+            (report.dropped, report.stuck),
+            (vec!["deaf".to_owned()], vec![])
+        );
     }
 
     #[tokio::test]

@@ -40,11 +40,19 @@ impl Listener {
     pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Self, BindError> {
         let io = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::Taken { name, address },
-            _ => BindError::Io { name, address, source },
+            _ => BindError::Io {
+                name,
+                address,
+                source,
+            },
         };
         let socket = TcpListener::bind(address).await.map_err(io)?;
         let address = socket.local_addr().map_err(io)?;
-        Ok(Self { name, socket, address })
+        Ok(Self {
+            name,
+            socket,
+            address,
+        })
     }
 
     /// The service it was bound for.
@@ -64,9 +72,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_named_with_its_flag() {
-        let first = Listener::bind("vector", ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let error = Listener::bind("retrieval", first.address()).await.unwrap_err().to_string();
+        let first = Listener::bind("vector", ([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let error = Listener::bind("retrieval", first.address())
+            .await
+            .unwrap_err()
+            .to_string();
         let port = first.address().port().to_string();
-        assert!(error.contains(&port) && error.contains("--retrieval-port"), "{error}");
+        assert!(
+            error.contains(&port) && error.contains("--retrieval-port"),
+            "{error}"
+        );
     }
 }

@@ -65,8 +65,9 @@ impl Lifecycle {
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().oneshot(request.map(Body::new))
         });
-        let connection =
-            server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = server
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
         let connection = connections.watch(connection);
         self.spawn("connection", async move {
             if let Err(error) = connection.await {

@@ -17,8 +17,9 @@ use crate::process;
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Buckets for latencies, in seconds.
-pub const LATENCY_SECONDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub const LATENCY_SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// A histogram per label set; the constructor is a plain function, so that the type can be named.
 pub type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -121,9 +122,15 @@ mod tests {
     #[test]
     fn names_carry_service_and_unit() {
         let metrics = Metrics::new();
-        metrics.scope("sample").counter("searches", "Searches answered").inc();
+        metrics
+            .scope("sample")
+            .counter("searches", "Searches answered")
+            .inc();
         let text = metrics.scope("sample").encode();
-        assert!(text.contains("touchstone_sample_searches_total 1"), "{text}");
+        assert!(
+            text.contains("touchstone_sample_searches_total 1"),
+            "{text}"
+        );
         assert!(text.contains("process_resident_memory_bytes"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);
     }
@@ -131,7 +138,9 @@ mod tests {
     #[test]
     fn stacks_do_not_share_metrics() {
         let (one, other) = (Metrics::new(), Metrics::new());
-        one.scope("sample").counter("searches", "Searches answered").inc();
+        one.scope("sample")
+            .counter("searches", "Searches answered")
+            .inc();
         assert!(!other.scope("sample").encode().contains("searches"));
     }
 }

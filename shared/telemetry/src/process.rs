@@ -10,14 +10,25 @@ const PAGE_BYTES: u64 = 4096;
 pub(crate) fn encode(text: &mut String) {
     let mut gauge = |name: &str, help: &str, value: f64| {
         // Writing to a string cannot fail.
-        let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}\n");
+        let _ = write!(
+            text,
+            "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}\n"
+        );
     };
     if let Some(pages) = resident_pages() {
         let bytes = pages * PAGE_BYTES;
-        gauge("process_resident_memory_bytes", "Resident memory", bytes as f64);
+        gauge(
+            "process_resident_memory_bytes",
+            "Resident memory",
+            bytes as f64,
+        );
     }
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-        gauge("process_open_fds", "Open file descriptors", entries.count() as f64);
+        gauge(
+            "process_open_fds",
+            "Open file descriptors",
+            entries.count() as f64,
+        );
     }
     if let Some(seconds) = cpu_seconds() {
         gauge("process_cpu_seconds", "User and system time", seconds);
@@ -25,7 +36,12 @@ pub(crate) fn encode(text: &mut String) {
 }
 
 fn resident_pages() -> Option<u64> {
-    std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()
+    std::fs::read_to_string("/proc/self/statm")
+        .ok()?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 fn cpu_seconds() -> Option<f64> {

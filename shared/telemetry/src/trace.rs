@@ -29,11 +29,17 @@ impl FromStr for TraceParent {
 
     fn from_str(text: &str) -> Result<Self, ParseTraceParentError> {
         let lower_hex = |part: &str, len: usize| {
-            part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            part.len() == len
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         let parts: Vec<&str> = text.split('-').collect();
-        let [version, trace, span, flags] = parts[..] else { return Err(ParseTraceParentError) };
-        if version != "00" || !lower_hex(trace, 32) || !lower_hex(span, 16) || !lower_hex(flags, 2) {
+        let [version, trace, span, flags] = parts[..] else {
+            return Err(ParseTraceParentError);
+        };
+        if version != "00" || !lower_hex(trace, 32) || !lower_hex(span, 16) || !lower_hex(flags, 2)
+        {
             return Err(ParseTraceParentError);
         }
         let trace_id = u128::from_str_radix(trace, 16).map_err(|_| ParseTraceParentError)?;
@@ -42,14 +48,22 @@ impl FromStr for TraceParent {
         if trace_id == 0 || span_id == 0 {
             return Err(ParseTraceParentError);
         }
-        Ok(Self { trace_id, span_id, sampled: flags & 1 == 1 })
+        Ok(Self {
+            trace_id,
+            span_id,
+            sampled: flags & 1 == 1,
+        })
     }
 }
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = u8::from(self.sampled);
-        write!(f, "00-{:032x}-{:016x}-{flags:02x}", self.trace_id, self.span_id)
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{flags:02x}",
+            self.trace_id, self.span_id
+        )
     }
 }
 
@@ -61,7 +75,12 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        assert_eq!(SAMPLE.parse::<TraceParent>().map(|parent| parent.to_string()), Ok(SAMPLE.into()));
+        assert_eq!(
+            SAMPLE
+                .parse::<TraceParent>()
+                .map(|parent| parent.to_string()),
+            Ok(SAMPLE.into())
+        );
     }
 
     #[test]
@@ -74,7 +93,11 @@ mod tests {
             "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
         ] {
-            assert_eq!(text.parse::<TraceParent>(), Err(ParseTraceParentError), "{text}");
+            assert_eq!(
+                text.parse::<TraceParent>(),
+                Err(ParseTraceParentError),
+                "{text}"
+            );
         }
     }
 }

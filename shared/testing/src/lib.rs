@@ -1,1 +1,15 @@
-//! Test stacks, fixtures and contract macros.
+//! Identities, meshes and requests for tests: a dev-dependency only.
+#![expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be built fails its test"
+)]
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "every fixture panics when it cannot be built"
+)]
+
+mod identity;
+mod request;
+
+pub use identity::{SERVICE_SECRET, TOKEN_SECRET, TestIdentity};
+pub use request::{Answer, TestClient};

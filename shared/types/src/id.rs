@@ -94,7 +94,10 @@ pub struct IdSource {
 impl IdSource {
     /// Ids that repeat for the same seed and the same clock readings.
     pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self { clock, rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+        Self {
+            clock,
+            rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+        }
     }
 
     /// Ids for production: system clock, randomness of the operating system.
@@ -109,12 +112,18 @@ impl IdSource {
     pub fn next<I: From<Uuid>>(&self) -> I {
         let millis = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or(0);
         let mut bytes = [0_u8; 10];
-        self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        self.rng
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fill_bytes(&mut bytes);
         I::from(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that seeds from the system")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that seeds from the system"
+)]
 fn system_rng() -> StdRng {
     rand::make_rng()
 }
@@ -138,7 +147,10 @@ mod tests {
 
     #[test]
     fn system_ids_differ_between_sources() {
-        assert_ne!(IdSource::system().next::<UserId>(), IdSource::system().next::<UserId>());
+        assert_ne!(
+            IdSource::system().next::<UserId>(),
+            IdSource::system().next::<UserId>()
+        );
     }
 
     #[test]

@@ -30,8 +30,10 @@ impl SparseVector {
     /// Builds a vector from pairs in any order; weights of a repeated index are added.
     pub fn from_pairs(mut pairs: Vec<(u32, f32)>) -> Self {
         pairs.sort_unstable_by_key(|pair| pair.0);
-        let mut vector =
-            Self { indices: Vec::with_capacity(pairs.len()), values: Vec::with_capacity(pairs.len()) };
+        let mut vector = Self {
+            indices: Vec::with_capacity(pairs.len()),
+            values: Vec::with_capacity(pairs.len()),
+        };
         for (index, value) in pairs {
             if vector.indices.last() == Some(&index) {
                 if let Some(last) = vector.values.last_mut() {
@@ -61,7 +63,10 @@ impl SparseVector {
 
     /// The pairs, ascending by index.
     pub fn iter(&self) -> impl Iterator<Item = (u32, f32)> + '_ {
-        self.indices.iter().copied().zip(self.values.iter().copied())
+        self.indices
+            .iter()
+            .copied()
+            .zip(self.values.iter().copied())
     }
 
     /// Number of dimensions that are not zero.
@@ -82,15 +87,28 @@ mod tests {
     #[test]
     fn merges_and_sorts_pairs() {
         let vector = SparseVector::from_pairs(vec![(9, 1.0), (2, 0.5), (9, 2.0)]);
-        assert_eq!(vector, SparseVector { indices: vec![2, 9], values: vec![0.5, 3.0] });
+        assert_eq!(
+            vector,
+            SparseVector {
+                indices: vec![2, 9],
+                values: vec![0.5, 3.0]
+            }
+        );
         assert_eq!(vector.validate(), Ok(()));
     }
 
     #[test]
     fn refuses_broken_vectors() {
-        let broken = |indices: Vec<u32>, values: Vec<f32>| SparseVector { indices, values }.validate();
+        let broken =
+            |indices: Vec<u32>, values: Vec<f32>| SparseVector { indices, values }.validate();
         assert_eq!(broken(vec![1], vec![]), Err(SparseVectorError::Length));
-        assert_eq!(broken(vec![2, 2], vec![1.0, 1.0]), Err(SparseVectorError::Order));
-        assert_eq!(broken(vec![2], vec![f32::NAN]), Err(SparseVectorError::NotFinite));
+        assert_eq!(
+            broken(vec![2, 2], vec![1.0, 1.0]),
+            Err(SparseVectorError::Order)
+        );
+        assert_eq!(
+            broken(vec![2], vec![f32::NAN]),
+            Err(SparseVectorError::NotFinite)
+        );
     }
 }

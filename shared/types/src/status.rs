@@ -100,6 +100,11 @@ mod tests {
             let json = serde_json::to_string(status).unwrap();
             assert_eq!(json, format!("\"{status}\""));
         }
-        assert!("done".parse::<DocumentStatus>().unwrap_err().contains("queued"));
+        assert!(
+            "done"
+                .parse::<DocumentStatus>()
+                .unwrap_err()
+                .contains("queued")
+        );
     }
 }

@@ -46,7 +46,10 @@ pub(crate) struct Boundary {
 
 impl Boundary {
     pub fn durations(scope: &Scope) -> RequestDurations {
-        scope.latency_by("request_duration_seconds", "Time to the head of the response")
+        scope.latency_by(
+            "request_duration_seconds",
+            "Time to the head of the response",
+        )
     }
 }
 
@@ -59,9 +62,14 @@ pub(crate) async fn boundary(
     let context = boundary.context(request.headers(), started);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "unmatched".into());
-    request.extensions_mut().insert(Arc::clone(&boundary.verifier));
+    request
+        .extensions_mut()
+        .insert(Arc::clone(&boundary.verifier));
     request.extensions_mut().insert(context.clone());
 
     let left = context.remaining().unwrap_or(boundary.timeout);
@@ -82,7 +90,10 @@ pub(crate) async fn boundary(
         let headers = std::mem::take(response.headers_mut());
         response = problem.render(&context.request_id, Some(&path));
         // Headers that the router added, such as `Allow`.
-        for (name, value) in headers.iter().filter(|(name, _)| *name != http::header::CONTENT_LENGTH) {
+        for (name, value) in headers
+            .iter()
+            .filter(|(name, _)| *name != http::header::CONTENT_LENGTH)
+        {
             if !response.headers().contains_key(name) {
                 response.headers_mut().insert(name.clone(), value.clone());
             }
@@ -97,13 +108,26 @@ pub(crate) async fn boundary(
         request.id = %context.request_id,
         "{method} {route} answered {status}"
     );
-    let labels = RequestLabels { route, method: method.to_string(), status };
-    boundary.durations.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    let labels = RequestLabels {
+        route,
+        method: method.to_string(),
+        status,
+    };
+    boundary
+        .durations
+        .get_or_create(&labels)
+        .observe(elapsed.as_secs_f64());
     stamp(response.headers_mut(), &context);
     response
 }
 
-fn log(boundary: &Boundary, problem: &Problem, context: &RequestContext, route: &str, method: &str) {
+fn log(
+    boundary: &Boundary,
+    problem: &Problem,
+    context: &RequestContext,
+    route: &str,
+    method: &str,
+) {
     let (service, code, id) = (boundary.service, problem.code(), &context.request_id);
     match problem.kind() {
         ErrorKind::Internal => tracing::error!(
@@ -127,11 +151,19 @@ impl Boundary {
             .map_or_else(|| fresh.to_string().into(), Arc::from);
         let span: Uuid = self.ids.next();
         let span_id = (span.as_u128() as u64).max(1);
-        let trace = text(TRACEPARENT).and_then(|text| text.parse::<TraceParent>().ok()).map_or(
-            TraceParent { trace_id: fresh.as_u128(), span_id, sampled: false },
-            |parent| parent.child(span_id),
-        );
-        let asked = text(DEADLINE).and_then(|text| text.parse().ok()).map(Duration::from_millis);
+        let trace = text(TRACEPARENT)
+            .and_then(|text| text.parse::<TraceParent>().ok())
+            .map_or(
+                TraceParent {
+                    trace_id: fresh.as_u128(),
+                    span_id,
+                    sampled: false,
+                },
+                |parent| parent.child(span_id),
+            );
+        let asked = text(DEADLINE)
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_millis);
         let left = asked.map_or(self.timeout, |asked| asked.min(self.timeout));
         RequestContext {
             request_id,

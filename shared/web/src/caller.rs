@@ -27,9 +27,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let credential = credential(parts).ok_or(Error::Missing)??;
-        let (Some(verifier), Some(context)) =
-            (parts.extensions.get::<Arc<Verifier>>(), parts.extensions.get::<RequestContext>())
-        else {
+        let (Some(verifier), Some(context)) = (
+            parts.extensions.get::<Arc<Verifier>>(),
+            parts.extensions.get::<RequestContext>(),
+        ) else {
             let detail = "the route is not behind a `Surface`";
             return Err(Problem::new(ErrorKind::Internal, "web.no_surface", detail));
         };
@@ -55,7 +56,9 @@ fn credential(parts: &Parts) -> Option<Result<String, Error>> {
     if let Some(value) = parts.headers.get(AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| token.trim().to_owned())
         });
         return Some(token.ok_or(Error::Invalid));
     }

@@ -83,13 +83,19 @@ impl<T: DeserializeOwned> AppJson<T> {
             let path = error.path().to_string();
             let inner = error.into_inner();
             if inner.is_data() {
-                let field = if path == "." { String::new() } else { format!("`{path}`: ") };
+                let field = if path == "." {
+                    String::new()
+                } else {
+                    format!("`{path}`: ")
+                };
                 RequestError::Invalid(format!("{field}{}", without_position(&inner)))
             } else {
                 RequestError::Malformed(inner.to_string())
             }
         })?;
-        deserializer.end().map_err(|error| RequestError::Malformed(error.to_string()))?;
+        deserializer
+            .end()
+            .map_err(|error| RequestError::Malformed(error.to_string()))?;
         Ok(value)
     }
 }
@@ -97,7 +103,8 @@ impl<T: DeserializeOwned> AppJson<T> {
 /// The message of a data error without ` at line 1 column 5`.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(message, _)| message.to_owned())
+    text.rsplit_once(" at line ")
+        .map_or(text.clone(), |(message, _)| message.to_owned())
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for AppJson<T> {
@@ -105,9 +112,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for AppJson<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(RequestError::MediaType { expected: "application/json".into() }.into());
+            return Err(RequestError::MediaType {
+                expected: "application/json".into(),
+            }
+            .into());
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(RequestError::from)?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(RequestError::from)?;
         Ok(Self(Self::parse(&bytes)?))
     }
 }
@@ -130,11 +142,20 @@ impl<T: Serialize> IntoResponse for AppJson<T> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+    let Some(value) = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// The query string.
@@ -150,7 +171,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for AppQuery<T> {
             .map(|Query(value)| Self(value))
             .map_err(|rejection| {
                 let text = rejection.body_text();
-                let message = text.rsplit_once("query string: ").map_or(&*text, |(_, tail)| tail);
+                let message = text
+                    .rsplit_once("query string: ")
+                    .map_or(&*text, |(_, tail)| tail);
                 RequestError::Invalid(format!("query: {message}")).into()
             })
     }
@@ -190,10 +213,20 @@ mod tests {
     #[test]
     fn tells_broken_syntax_from_wrong_shape() {
         assert!(matches!(parse("{"), RequestError::Malformed(_)));
-        assert!(matches!(parse("{\"limit\":1} x"), RequestError::Malformed(_)));
-        assert!(matches!(parse(&"[".repeat(10_000)), RequestError::Invalid(_) | RequestError::Malformed(_)));
+        assert!(matches!(
+            parse("{\"limit\":1} x"),
+            RequestError::Malformed(_)
+        ));
+        assert!(matches!(
+            parse(&"[".repeat(10_000)),
+            RequestError::Invalid(_) | RequestError::Malformed(_)
+        ));
         let wrong = parse("{\"limit\":\"x\"}").to_string();
         assert!(wrong.starts_with("`limit`: invalid type"), "{wrong}");
-        assert!(parse("{\"limit\":1,\"extra\":2}").to_string().contains("extra"));
+        assert!(
+            parse("{\"limit\":1,\"extra\":2}")
+                .to_string()
+                .contains("extra")
+        );
     }
 }

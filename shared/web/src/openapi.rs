@@ -15,7 +15,10 @@ pub(crate) fn complete(mut api: OpenApi, service: &str) -> OpenApi {
         touchstone_api::Problem::name().into_owned(),
         touchstone_api::Problem::schema(),
     );
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     let key = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
     components.add_security_scheme("api_key", SecurityScheme::ApiKey(key));

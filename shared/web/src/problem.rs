@@ -31,7 +31,13 @@ impl Problem {
     /// A problem that stems from no error value.
     pub fn new(kind: ErrorKind, code: impl Into<String>, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self(Arc::new(Inner { kind, code: code.into(), log: detail.clone(), detail, retry_after: None }))
+        Self(Arc::new(Inner {
+            kind,
+            code: code.into(),
+            log: detail.clone(),
+            detail,
+            retry_after: None,
+        }))
     }
 
     /// What it means.
@@ -51,8 +57,14 @@ impl Problem {
 
     /// The wire form.
     pub fn to_wire(&self, request_id: &str, instance: Option<&str>) -> touchstone_api::Problem {
-        let Inner { kind, code, detail, .. } = &*self.0;
-        let detail = if *kind == ErrorKind::Internal { INTERNAL_DETAIL } else { detail };
+        let Inner {
+            kind, code, detail, ..
+        } = &*self.0;
+        let detail = if *kind == ErrorKind::Internal {
+            INTERNAL_DETAIL
+        } else {
+            detail
+        };
         touchstone_api::Problem {
             type_: "about:blank".into(),
             title: kind.title().into(),
@@ -70,14 +82,20 @@ impl Problem {
         let status =
             StatusCode::from_u16(self.0.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, body).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, scheme);
+            response
+                .headers_mut()
+                .insert(http::header::WWW_AUTHENTICATE, scheme);
         }
         if let Some(after) = self.0.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, seconds.max(1).into());
         }
         response
     }

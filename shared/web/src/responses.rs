@@ -14,9 +14,17 @@ fn problems(statuses: &[(&str, &str)]) -> Responses {
     let response = |description: &str| {
         let schema = Ref::from_schema_name(touchstone_api::Problem::name());
         let content = ContentBuilder::new().schema(Some(schema)).build();
-        RefOr::T(ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build())
+        RefOr::T(
+            ResponseBuilder::new()
+                .description(description)
+                .content(PROBLEM_JSON, content)
+                .build(),
+        )
     };
-    statuses.iter().map(|(status, text)| ((*status).to_owned(), response(text))).collect()
+    statuses
+        .iter()
+        .map(|(status, text)| ((*status).to_owned(), response(text)))
+        .collect()
 }
 
 macro_rules! response_sets {

@@ -41,7 +41,10 @@ pub struct HealthReport {
 impl HealthReport {
     /// All is well.
     pub fn healthy() -> Self {
-        Self { status: HealthStatus::Healthy, details: Map::new() }
+        Self {
+            status: HealthStatus::Healthy,
+            details: Map::new(),
+        }
     }
 
     /// Adds a fact.
@@ -178,7 +181,9 @@ impl Surface {
     responses((status = 200, body = Health), (status = 503, description = "Unhealthy", body = Health)))]
 async fn health(State(standard): State<Standard>) -> Response {
     let mut report = (standard.health)().await;
-    report.details.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    report
+        .details
+        .insert("version".into(), env!("CARGO_PKG_VERSION").into());
     let status = match report.status {
         HealthStatus::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
         HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
@@ -197,7 +202,11 @@ async fn health(State(standard): State<Standard>) -> Response {
 async fn ready(State(standard): State<Standard>) -> Response {
     let waiting_for = standard.life.waiting_for();
     let ready = waiting_for.is_empty() && !standard.life.soft_stop().is_cancelled();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, AppJson(Readiness { ready, waiting_for })).into_response()
 }
 
@@ -205,18 +214,34 @@ async fn ready(State(standard): State<Standard>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(standard): State<Standard>) -> Response {
-    ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], standard.scope.encode()).into_response()
+    (
+        [(CONTENT_TYPE, METRICS_CONTENT_TYPE)],
+        standard.scope.encode(),
+    )
+        .into_response()
 }
 
 async fn openapi_json(State(standard): State<Standard>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], standard.specification.to_string()).into_response()
+    (
+        [(CONTENT_TYPE, "application/json")],
+        standard.specification.to_string(),
+    )
+        .into_response()
 }
 
 async fn not_found() -> Problem {
-    Problem::new(ErrorKind::NotFound, "request.unknown_path", "there is nothing at this path")
+    Problem::new(
+        ErrorKind::NotFound,
+        "request.unknown_path",
+        "there is nothing at this path",
+    )
 }
 
 async fn method_not_allowed() -> Problem {
     let detail = "this path does not know the method; `Allow` names those that it knows";
-    Problem::new(ErrorKind::MethodNotAllowed, "request.method_not_allowed", detail)
+    Problem::new(
+        ErrorKind::MethodNotAllowed,
+        "request.method_not_allowed",
+        detail,
+    )
 }

@@ -1,0 +1,90 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use touchstone_api::Problem;
+use touchstone_error::{Classify, ErrorKind};
+
+use crate::TransportError;
+
+/// A call to another service failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClientError {
+    /// The service answered with a problem, which stands for itself.
+    #[error("{service}: {}", problem.detail)]
+    Refused {
+        /// Which service.
+        service: &'static str,
+        /// What it said.
+        problem: Box<Problem>,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
+    /// The service did not answer.
+    #[error("{service} cannot be reached")]
+    Unreachable {
+        /// Which service.
+        service: &'static str,
+        /// Why.
+        #[source]
+        source: Arc<TransportError>,
+    },
+    /// The deadline passed.
+    #[error("{service} did not answer in time")]
+    Timeout {
+        /// Which service.
+        service: &'static str,
+    },
+    /// The answer is not what its status promises.
+    #[error("the answer of {service} cannot be read: {reason}")]
+    Undecodable {
+        /// Which service.
+        service: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The answer ended before its end.
+    #[error("the answer of {service} broke off: {reason}")]
+    BrokenOff {
+        /// Which service.
+        service: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Classify for ClientError {
+    /// What a refusal means to the caller's own caller: 401 among services is a defect of ours.
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { problem, .. } => ErrorKind::from_status(problem.status),
+            Self::Unreachable { .. } | Self::BrokenOff { .. } => ErrorKind::Unavailable,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Undecodable { .. } => ErrorKind::Internal,
+        }
+    }
+
+    fn code(&self) -> &str {
+        match self {
+            Self::Refused { problem, .. } => &problem.code,
+            Self::Unreachable { .. } => "service.unreachable",
+            Self::BrokenOff { .. } => "service.broken_off",
+            Self::Timeout { .. } => "service.timeout",
+            Self::Undecodable { .. } => "service.undecodable",
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Unreachable { .. } | Self::BrokenOff { .. } => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Refused { problem, .. } => problem.detail.clone(),
+            other => other.to_string(),
+        }
+    }
+}
