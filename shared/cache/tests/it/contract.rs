@@ -1,0 +1,82 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use touchstone_cache::Cache;
+
+/// Makes a test of each rule for the cache that the expression opens.
+macro_rules! suite {
+    ($open:expr) => {
+        $crate::contract::suite!($open; keeps_what_was_put, replaces_value_and_time,
+            forgets_what_was_removed, forgets_when_the_time_is_over, keeps_keys_apart,
+            keeps_any_bytes);
+    };
+    ($open:expr; $($rule:ident),+) => {$(
+        #[tokio::test]
+        async fn $rule() {
+            $crate::contract::$rule($open).await;
+        }
+    )+};
+}
+pub(crate) use suite;
+
+const LONG: Duration = Duration::from_hours(1);
+
+async fn put(cache: &Arc<dyn Cache>, key: &str, value: &'static str, ttl: Duration) {
+    cache
+        .put(key, Bytes::from_static(value.as_bytes()), ttl)
+        .await
+        .unwrap();
+}
+
+async fn get(cache: &Arc<dyn Cache>, key: &str) -> Option<String> {
+    let value = cache.get(key).await.unwrap()?;
+    Some(String::from_utf8(value.to_vec()).unwrap())
+}
+
+pub async fn keeps_what_was_put(cache: Arc<dyn Cache>) {
+    assert_eq!(get(&cache, "a").await, None);
+    put(&cache, "a", "1", LONG).await;
+    assert_eq!(get(&cache, "a").await.as_deref(), Some("1"));
+}
+
+pub async fn replaces_value_and_time(cache: Arc<dyn Cache>) {
+    put(&cache, "a", "1", Duration::ZERO).await;
+    put(&cache, "a", "2", LONG).await;
+    assert_eq!(get(&cache, "a").await.as_deref(), Some("2"));
+    put(&cache, "a", "3", Duration::ZERO).await;
+    assert_eq!(get(&cache, "a").await, None);
+}
+
+pub async fn forgets_what_was_removed(cache: Arc<dyn Cache>) {
+    put(&cache, "a", "1", LONG).await;
+    cache.remove("a").await.unwrap();
+    cache.remove("never there").await.unwrap();
+    assert_eq!(get(&cache, "a").await, None);
+}
+
+pub async fn forgets_when_the_time_is_over(cache: Arc<dyn Cache>) {
+    put(&cache, "short", "1", Duration::from_millis(20)).await;
+    put(&cache, "long", "2", LONG).await;
+    let patience = Instant::now() + Duration::from_secs(30);
+    while get(&cache, "short").await.is_some() {
+        assert!(Instant::now() < patience, "still there");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(get(&cache, "long").await.as_deref(), Some("2"));
+}
+
+pub async fn keeps_keys_apart(cache: Arc<dyn Cache>) {
+    put(&cache, "tenant-a:x", "1", LONG).await;
+    put(&cache, "tenant-b:x", "2", LONG).await;
+    cache.remove("tenant-a:x").await.unwrap();
+    assert_eq!(get(&cache, "tenant-b:x").await.as_deref(), Some("2"));
+}
+
+pub async fn keeps_any_bytes(cache: Arc<dyn Cache>) {
+    let bytes: Bytes = (0..=255).collect();
+    cache.put("ключ \0 \n", bytes.clone(), LONG).await.unwrap();
+    cache.put("empty", Bytes::new(), LONG).await.unwrap();
+    assert_eq!(cache.get("ключ \0 \n").await.unwrap(), Some(bytes));
+    assert_eq!(cache.get("empty").await.unwrap(), Some(Bytes::new()));
+}

@@ -1,0 +1,138 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use touchstone_api::events::Event;
+use touchstone_error::{Classify, ErrorKind};
+
+use crate::MemoryBus;
+
+/// Takes events and hands them to groups of consumers.
+#[async_trait]
+pub trait EventBus: Send + Sync + fmt::Debug + 'static {
+    /// Hands the events over, in order; `Ok` means that every group will get all of them.
+    ///
+    /// After an error some may have been taken: publish them all again.
+    async fn publish(&self, events: Vec<Event>) -> Result<(), Error>;
+
+    /// Joins the group `group` on `topic`; the group begins with its first subscription.
+    async fn subscribe(&self, topic: &str, group: &str) -> Result<Subscription, Error>;
+}
+
+/// Where a subscription gets its deliveries from: what a backend implements.
+#[async_trait]
+pub trait EventSource: Send + fmt::Debug + 'static {
+    /// The next delivery. Cancel-safe.
+    async fn next(&mut self) -> Result<Delivery, Error>;
+}
+
+/// A member of a group.
+#[derive(Debug)]
+pub struct Subscription(Box<dyn EventSource>);
+
+impl Subscription {
+    /// Wraps a backend's source.
+    pub fn new(source: impl EventSource) -> Self {
+        Self(Box::new(source))
+    }
+
+    /// Waits for the next delivery.
+    ///
+    /// # Cancellation
+    /// Cancel-safe: a delivery is either returned or comes again.
+    pub async fn next(&mut self) -> Result<Delivery, Error> {
+        self.0.next().await
+    }
+}
+
+/// How a delivery tells its backend that it was dealt with.
+pub trait Acknowledge: Send + fmt::Debug + 'static {
+    /// The event is done; dropping without this call brings it again.
+    fn acknowledge(self: Box<Self>);
+}
+
+/// An event that waits to be acknowledged; dropped without [`Delivery::ack`] it comes again.
+#[derive(Debug)]
+pub struct Delivery {
+    event: Arc<Event>,
+    attempt: u32,
+    receipt: Box<dyn Acknowledge>,
+}
+
+impl Delivery {
+    /// Made by backends.
+    pub fn new(event: Arc<Event>, attempt: u32, receipt: impl Acknowledge) -> Self {
+        Self {
+            event,
+            attempt,
+            receipt: Box::new(receipt),
+        }
+    }
+
+    /// The event.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// How often it was delivered, as far as the backend knows; 1 for the first time.
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The event is done.
+    pub fn ack(self) {
+        self.receipt.acknowledge();
+    }
+}
+
+/// A bus did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A group did not make room in time.
+    #[error("the group `{group}` on `{topic}` has no room for more events")]
+    Full {
+        /// Topic.
+        topic: String,
+        /// The slow group.
+        group: String,
+    },
+    /// The URI names no bus that is built in.
+    #[error("`{0}` is no event bus that is built in; expected `memory://`")]
+    Uri(String),
+    /// The backend is out of reach.
+    #[error("the event bus is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Classify for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Full { .. } | Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Uri(_) => ErrorKind::Internal,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Full { .. } => "events.full",
+            Self::Uri(_) => "events.uri",
+            Self::Unavailable(_) => "events.unavailable",
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.kind().is_transient().then_some(Duration::from_secs(1))
+    }
+}
+
+/// Opens the bus that the URI names; services of one process share what this returns.
+pub fn open(uri: &str) -> Result<Arc<dyn EventBus>, Error> {
+    match uri {
+        "memory://" => Ok(Arc::new(MemoryBus::new())),
+        _ => {
+            let scheme = uri.split_once(':').map_or(uri, |(scheme, _)| scheme);
+            Err(Error::Uri(format!("{scheme}://…")))
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The embedded relational store: one file, one writer, a few readers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+
+use crate::Error;
+
+/// Connections that read.
+const READERS: u32 = 4;
+/// How long to wait for a connection before the store counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for a lock of another connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Readers above the first close after this.
+const READER_IDLE: Duration = Duration::from_secs(30);
+/// Page cache of a connection; negative means KiB.
+const CACHE_KIB: &str = "-1024";
+/// The log shrinks back to this after a checkpoint, bytes.
+const JOURNAL_LIMIT: &str = "16777216";
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 64;
+
+/// A write transaction; dropping it rolls back.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
+
+/// A SQLite database of one service; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    readers: SqlitePool,
+    writer: SqlitePool,
+    file: PathBuf,
+    // Keeps the folder of a private database until the last handle goes.
+    _private: Option<Arc<tempfile::TempDir>>,
+}
+
+impl Database {
+    /// Opens the database, making file and folders if need be, and applies the migrations.
+    ///
+    /// # Errors
+    /// [`Error::Uri`] for another kind of store, [`Error::Corrupt`] when the file is no database,
+    /// [`Error::Migration`] when it was made by other migrations.
+    pub async fn open(uri: &str, migrator: &Migrator) -> Result<Self, Error> {
+        let (file, private) = locate(uri)?;
+        let base = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENTS)
+            .pragma("cache_size", CACHE_KIB)
+            .pragma("mmap_size", "0")
+            .pragma("temp_store", "MEMORY");
+        let durability = if private.is_some() {
+            SqliteSynchronous::Off
+        } else {
+            SqliteSynchronous::Full
+        };
+        let writer = SqlitePoolOptions::new()
+            .min_connections(1)
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(
+                base.clone()
+                    .auto_vacuum(SqliteAutoVacuum::Incremental)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(durability)
+                    .pragma("journal_size_limit", JOURNAL_LIMIT),
+            )
+            .await?;
+        migrator.run(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .min_connections(1)
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(READER_IDLE)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(base.pragma("query_only", "ON"))
+            .await?;
+        tracing::debug!(store.file = %file.display(), "opened the database");
+        Ok(Self {
+            readers,
+            writer,
+            file,
+            _private: private.map(Arc::new),
+        })
+    }
+
+    /// The readers; they refuse to write.
+    pub const fn read(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Begins a transaction on the one writer, which it holds until commit or drop.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the writer does not come free in time.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    /// The database's file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Closes every connection and folds the log into the file; later calls fail.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Commits: durable when it returns.
+pub async fn commit(transaction: Transaction) -> Result<(), Error> {
+    Ok(transaction.commit().await?)
+}
+
+/// The database's file, with its folder if it is a private one.
+fn locate(uri: &str) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
+    let folder_error = |path: &Path, source| Error::Folder {
+        path: path.display().to_string(),
+        source,
+    };
+    let unknown = || Error::Uri(redact(uri));
+    let rest = uri.strip_prefix("sqlite:").ok_or_else(unknown)?;
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path == ":memory:" {
+        let folder = tempfile::Builder::new()
+            .prefix("touchstone-")
+            .tempdir()
+            .map_err(|source| folder_error(&std::env::temp_dir(), source))?;
+        return Ok((folder.path().join("memory.db"), Some(folder)));
+    }
+    if path.is_empty() || path.ends_with('/') || path.contains(['?', '#']) {
+        return Err(unknown());
+    }
+    let file = PathBuf::from(path);
+    if let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder).map_err(|source| folder_error(folder, source))?;
+    }
+    Ok((file, None))
+}
+
+/// The URI without what may be a password.
+fn redact(uri: &str) -> String {
+    match (uri.split_once("://"), uri.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => uri.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
