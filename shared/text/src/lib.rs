@@ -19,6 +19,7 @@ mod stem;
 mod stopwords;
 mod word;
 
+pub mod grams;
 pub mod relevance;
 
 pub use detect::{detect, detect_query};

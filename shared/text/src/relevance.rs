@@ -20,4 +20,7 @@ mod score;
 pub use expectation::Expectation;
 pub use locate::{Located, Occurrence};
 pub use question::{Question, Term};
-pub use score::{SentenceScore, best_sentence, score_located, score_sentence, score_sentences};
+pub use score::{
+    Overlap, Scoring, SentenceScore, best_located, best_sentence, score_located, score_sentence,
+    score_sentences,
+};

@@ -28,11 +28,30 @@ pub struct Occurrence {
 pub struct Located {
     /// In the order of the text.
     pub occurrences: Vec<Occurrence>,
-    /// Number of words in the text.
-    pub words: usize,
+    /// First bytes of all words of the text.
+    starts: Vec<usize>,
 }
 
 impl Located {
+    /// Number of words in the text.
+    pub fn words(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Number of words inside a span of the same text.
+    pub fn words_within(&self, span: ByteSpan) -> usize {
+        let from = self.starts.partition_point(|start| *start < span.start);
+        let to = self.starts.partition_point(|start| *start < span.end);
+        to.saturating_sub(from)
+    }
+
+    /// Whether the word that starts at this byte is one of the question's terms.
+    pub fn is_asked(&self, start: usize) -> bool {
+        self.occurrences
+            .binary_search_by_key(&start, |found| found.span.start)
+            .is_ok()
+    }
+
     /// The part inside a span of the same text; positions stay those of the whole text.
     pub fn within(&self, span: ByteSpan) -> &[Occurrence] {
         let from = self
@@ -53,7 +72,7 @@ impl Question {
     pub fn locate(&self, text: &str, language: Language) -> Located {
         let mut located = Located::default();
         for (position, word) in words(text).enumerate() {
-            located.words = position + 1;
+            located.starts.push(word.span.start);
             let Some(first) = word.text.chars().next() else {
                 continue;
             };
@@ -129,7 +148,7 @@ mod tests {
             .map(|o| o.span.of(text).unwrap())
             .collect();
         assert_eq!(found, ["Русский", "роман", "написан"]);
-        assert_eq!(located.words, 6);
+        assert_eq!(located.words(), 6);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::word::words;
 use crate::{Language, detect_query, is_stopword, normalize, stem};
 
-use super::Expectation;
+use super::{Expectation, Scoring};
 
 /// Weight of a function word beside the weight 1 of others, before [`Question::weigh`].
 const STOPWORD_WEIGHT: f32 = 0.1;
@@ -29,6 +29,7 @@ pub struct Question {
     pub(super) terms: Vec<Term>,
     pub(super) expectation: Expectation,
     pub(super) initials: Vec<char>,
+    pub(super) scoring: Scoring,
 }
 
 impl Question {
@@ -70,11 +71,20 @@ impl Question {
             .collect();
         initials.sort_unstable();
         initials.dedup();
+        let (expectation, scoring) = (Expectation::of(text), Scoring::default());
         Self {
             terms,
-            expectation: Expectation::of(text),
+            expectation,
             initials,
+            scoring,
         }
+    }
+
+    /// The same question with other weights for the parts of a sentence's score.
+    #[must_use]
+    pub fn with_scoring(mut self, scoring: Scoring) -> Self {
+        self.scoring = scoring;
+        self
     }
 
     /// Its distinct terms, in order.

@@ -1,0 +1,3 @@
+//! Pure rules: how a text becomes sparse vectors.
+
+pub mod lexical;
