@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Unprocessable,
     /// A quota or a flood limit (429).
     TooManyRequests,
+    /// The headers are larger than allowed (431).
+    HeadersTooLarge,
     /// A defect of ours (500); the detail stays in the log.
     Internal,
     /// A dependency is away or overloaded (503).
@@ -55,6 +57,7 @@ impl ErrorKind {
             Self::UnsupportedMediaType => 415,
             Self::Unprocessable => 422,
             Self::TooManyRequests => 429,
+            Self::HeadersTooLarge => 431,
             Self::Internal => 500,
             Self::Unavailable => 503,
             Self::Timeout => 504,
@@ -74,6 +77,7 @@ impl ErrorKind {
             415 => Self::UnsupportedMediaType,
             422 => Self::Unprocessable,
             429 => Self::TooManyRequests,
+            431 => Self::HeadersTooLarge,
             408 | 504 => Self::Timeout,
             502 | 503 => Self::Unavailable,
             507 => Self::StorageFull,
@@ -95,6 +99,7 @@ impl ErrorKind {
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::Unprocessable => "Unprocessable content",
             Self::TooManyRequests => "Too many requests",
+            Self::HeadersTooLarge => "Request header fields too large",
             Self::Internal => "Internal error",
             Self::Unavailable => "Service unavailable",
             Self::Timeout => "Deadline exceeded",
@@ -168,7 +173,7 @@ mod tests {
     #[test]
     fn statuses_round_trip() {
         for status in [
-            400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504, 507,
+            400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 503, 504, 507,
         ] {
             assert_eq!(ErrorKind::from_status(status).status(), status);
         }

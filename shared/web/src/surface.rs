@@ -65,6 +65,9 @@ impl HealthReport {
 type HealthCheck =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = HealthReport> + Send>> + Send + Sync>;
 
+type Specification =
+    Arc<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
+
 /// The HTTP surface of a service around its own routes.
 pub struct Surface {
     service: &'static str,
@@ -73,6 +76,7 @@ pub struct Surface {
     verifier: Arc<Verifier>,
     ids: IdSource,
     health: HealthCheck,
+    specify: Option<Specification>,
     body_limit: usize,
     timeout: Duration,
 }
@@ -83,6 +87,7 @@ struct Standard {
     life: Lifecycle,
     scope: Scope,
     health: HealthCheck,
+    specify: Option<Specification>,
     specification: Arc<str>,
 }
 
@@ -102,6 +107,7 @@ impl Surface {
             verifier,
             ids,
             health: Arc::new(|| Box::pin(async { HealthReport::healthy() })),
+            specify: None,
             body_limit: BODY_LIMIT_BYTES,
             timeout: REQUEST_TIMEOUT,
         }
@@ -114,6 +120,16 @@ impl Surface {
         R: Future<Output = HealthReport> + Send + 'static,
     {
         self.health = Arc::new(move || Box::pin(check()));
+        self
+    }
+
+    /// Answers `GET /openapi.json` by `specify`, which gets the service's own specification.
+    pub fn specification<F, R>(mut self, specify: F) -> Self
+    where
+        F: Fn(Arc<str>) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        self.specify = Some(Arc::new(move |own| Box::pin(specify(own))));
         self
     }
 
@@ -156,6 +172,7 @@ impl Surface {
             life: self.life,
             scope: self.scope.clone(),
             health: self.health,
+            specify: self.specify,
             specification: specification.into(),
         };
         let boundary_state = Boundary {
@@ -222,6 +239,9 @@ async fn metrics(State(standard): State<Standard>) -> Response {
 }
 
 async fn openapi_json(State(standard): State<Standard>) -> Response {
+    if let Some(specify) = &standard.specify {
+        return specify(Arc::clone(&standard.specification)).await;
+    }
     (
         [(CONTENT_TYPE, "application/json")],
         standard.specification.to_string(),
