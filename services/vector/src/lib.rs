@@ -1,1 +1,92 @@
-//! Tenant-safe vector collections.
+#![doc = include_str!("../README.md")]
+
+mod config;
+pub mod domain;
+mod error;
+pub mod index;
+mod metrics;
+mod pool;
+mod routes;
+mod service;
+pub mod store;
+
+pub use config::Config;
+pub use error::Error;
+pub use metrics::Metrics;
+pub use pool::{CpuPool, Stop};
+pub use service::Vector;
+
+use std::sync::Arc;
+
+use axum::Router;
+use touchstone_client::Common;
+use touchstone_identity::Verifier;
+use touchstone_lifecycle::Lifecycle;
+use touchstone_types::{Clock, IdSource};
+use touchstone_web::{HealthReport, Surface};
+
+use crate::store::EmbeddedStore;
+
+/// Everything vector needs from outside.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Judges callers.
+    pub verifier: Arc<Verifier>,
+    /// The stack's metrics.
+    pub metrics: touchstone_telemetry::Metrics,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Request ids.
+    pub ids: IdSource,
+}
+
+impl Deps {
+    /// Takes what is needed from what all services share.
+    pub fn resolve(common: Common, _config: &Config) -> Self {
+        Self {
+            verifier: common.verifier,
+            metrics: common.metrics,
+            clock: common.clock,
+            ids: common.ids,
+        }
+    }
+}
+
+/// The service cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The points cannot be opened.
+    #[error("cannot open the points of vector")]
+    Store(#[source] Error),
+    /// The operating system gives no threads.
+    #[error("cannot start the threads of vector")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
+}
+
+/// Opens the store, begins to load the index and gives the router. The gate `index` opens when
+/// the index stands.
+///
+/// # Errors
+/// [`BuildError`] says what could not be opened.
+pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Router, BuildError> {
+    let life = life.service("vector");
+    let pool = CpuPool::new(config.threads, config.max_waiting).map_err(BuildError::Threads)?;
+    let metrics = Metrics::new(&deps.metrics);
+    let store = EmbeddedStore::open(&config.store, pool, &life, deps.clock, metrics)
+        .await
+        .map_err(BuildError::Store)?;
+    let service = Vector::new(Arc::new(store.clone()));
+    let surface = Surface::new("vector", &life, &deps.metrics, deps.verifier, deps.ids)
+        .health(move || health(store.clone()))
+        .body_limit(usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX));
+    Ok(surface.finish(routes::router(service)))
+}
+
+async fn health(store: EmbeddedStore) -> HealthReport {
+    let (index, rows) = (store.is_ready(), store.ping().await);
+    HealthReport::healthy()
+        .with("backend", "embedded")
+        .with("store_connected", rows)
+        .with("index_loaded", index)
+        .degraded_unless(index && rows)
+}
