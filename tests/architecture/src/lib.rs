@@ -1,1 +1,2 @@
-//! The walls between the crates, checked.
+//! The walls between the crates. Everything is in the tests: layers, driver fences, file sizes,
+//! inherited lints, one shape per service.
