@@ -1,1 +1,73 @@
-//! The public edge: routing, token check, limits, documentation.
+#![doc = include_str!("../README.md")]
+
+mod body;
+mod config;
+mod error;
+mod gateway;
+mod headers;
+mod layers;
+mod metrics;
+mod routes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use touchstone_client::{Common, Mesh, RetrievalClient};
+use touchstone_identity::Verifier;
+use touchstone_lifecycle::Lifecycle;
+use touchstone_telemetry::Metrics;
+use touchstone_types::IdSource;
+
+pub use config::{Classes, Config, Cors, HeaderLimits, Limits, Streams};
+pub use error::{BuildError, Error};
+
+/// Name of the service in the mesh, the configuration and the metrics.
+pub const SERVICE: &str = "gateway";
+
+/// Everything the gateway needs from outside; it reads no environment and opens no socket.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// The way to every service.
+    pub mesh: Mesh,
+    /// Answers when generation cannot.
+    pub retrieval: RetrievalClient,
+    /// Who may call.
+    pub verifier: Arc<Verifier>,
+    /// The stack's metrics.
+    pub metrics: Metrics,
+    /// New ids.
+    pub ids: IdSource,
+}
+
+impl Deps {
+    /// Takes what it needs from the composition root.
+    pub fn resolve(common: Common, _: &Config) -> Self {
+        let Common {
+            mesh,
+            verifier,
+            metrics,
+            ids,
+            ..
+        } = common;
+        Self {
+            retrieval: RetrievalClient::new(mesh.clone(), SERVICE),
+            mesh,
+            verifier,
+            metrics,
+            ids,
+        }
+    }
+}
+
+/// Builds the gateway; the services that it fronts are resolved when requests come.
+///
+/// # Errors
+/// [`BuildError`] when an origin cannot be sent in a header.
+#[expect(
+    clippy::unused_async,
+    reason = "every service is built by the same signature"
+)]
+pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Router, BuildError> {
+    let gateway = gateway::Gateway::new(config, deps)?;
+    Ok(routes::router(&gateway, life))
+}

@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use http::HeaderValue;
+use touchstone_client::{Mesh, RetrievalClient};
+use touchstone_identity::Verifier;
+use touchstone_telemetry::Metrics as Registry;
+use touchstone_types::IdSource;
+
+use crate::metrics::Metrics;
+use crate::routes::{HealthBoard, Specification};
+use crate::{BuildError, Config, Deps};
+
+/// The state of the gateway; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    origins: Vec<HeaderValue>,
+    deps: Deps,
+    metrics: Metrics,
+    health: HealthBoard,
+    specification: Specification,
+}
+
+impl Gateway {
+    pub fn new(config: Config, deps: Deps) -> Result<Self, BuildError> {
+        let origins = config.cors.origins.iter().map(|origin| {
+            HeaderValue::from_str(origin).map_err(|_| BuildError::Origin(origin.clone()))
+        });
+        Ok(Self(Arc::new(Inner {
+            origins: origins.collect::<Result<_, _>>()?,
+            metrics: Metrics::new(&deps.metrics),
+            health: HealthBoard::default(),
+            specification: Specification::default(),
+            config,
+            deps,
+        })))
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub fn origins(&self) -> &[HeaderValue] {
+        &self.0.origins
+    }
+
+    pub fn mesh(&self) -> &Mesh {
+        &self.0.deps.mesh
+    }
+
+    pub fn retrieval(&self) -> &RetrievalClient {
+        &self.0.deps.retrieval
+    }
+
+    pub fn verifier(&self) -> Arc<Verifier> {
+        Arc::clone(&self.0.deps.verifier)
+    }
+
+    pub fn ids(&self) -> IdSource {
+        self.0.deps.ids.clone()
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.0.deps.metrics
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub fn health_board(&self) -> &HealthBoard {
+        &self.0.health
+    }
+
+    pub fn specification(&self) -> &Specification {
+        &self.0.specification
+    }
+}

@@ -1,0 +1,117 @@
+//! The call: a request goes to its service as it came, and the answer comes back as it is.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use http::request::Parts;
+use http::{Method, Uri, Version};
+use touchstone_client::TransportError;
+use touchstone_error::ErrorKind;
+use touchstone_identity::RequestContext;
+use touchstone_web::Problem;
+use tower::Service;
+
+use crate::body::{Dialect, WatchedBody};
+use crate::gateway::Gateway;
+use crate::layers::Exchange;
+use crate::metrics::Forwarded;
+use crate::routes::ask;
+use crate::{Error, headers};
+
+/// Sends a request to its service. Dropping the future, or the response's body, drops the call.
+pub(crate) async fn forward(
+    State(gateway): State<Gateway>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let (Some(exchange), Some(context)) = (
+        parts.extensions.get::<Exchange>(),
+        parts.extensions.get::<RequestContext>(),
+    ) else {
+        let detail = "the route is not behind its layers";
+        return Err(Problem::new(
+            ErrorKind::Internal,
+            "gateway.no_layers",
+            detail,
+        ));
+    };
+    let (exchange, context) = (exchange.clone(), context.clone());
+    if parts.method == Method::POST && exchange.path == "/ask" {
+        return ask::ask(&gateway, &exchange, &context, &parts, body).await;
+    }
+    let response = send(&gateway, &exchange, &context, &parts, body).await?;
+    Ok(passed_on(&gateway, &exchange, response))
+}
+
+/// Calls the service.
+pub(crate) async fn send(
+    gateway: &Gateway,
+    exchange: &Exchange,
+    context: &RequestContext,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, Error> {
+    let service = exchange.route.service;
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = inner_uri(exchange, parts.uri.query());
+    // The address of the connection, never what a header says.
+    let client = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0);
+    *request.headers_mut() = headers::of_request(parts.headers.clone(), context, client);
+
+    let started = Instant::now();
+    let response = match gateway.mesh().transport(service) {
+        Ok(mut transport) => transport.call(request).await,
+        Err(unmounted) => Err(unmounted),
+    };
+    let outcome = outcome(response.as_ref());
+    gateway
+        .metrics()
+        .upstream
+        .get_or_create(&Forwarded { service, outcome })
+        .observe(started.elapsed().as_secs_f64());
+    response.map_err(|error| Error::of(service, error))
+}
+
+/// A service's response as the gateway's own.
+pub(crate) fn passed_on(gateway: &Gateway, exchange: &Exchange, response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    // What the service's own layers left there means nothing to ours.
+    parts.extensions = http::Extensions::new();
+    let dialect = match headers::is_event_stream(&parts.headers) {
+        false => Dialect::Plain,
+        true if exchange.path.starts_with("/v1/") => Dialect::OpenAi,
+        true => Dialect::Events,
+    };
+    headers::of_response(&mut parts.headers);
+    let streams = &gateway.metrics().streams;
+    let body = WatchedBody::new(body, dialect, gateway.config().streams, streams);
+    Response::from_parts(parts, Body::new(body))
+}
+
+fn inner_uri(exchange: &Exchange, query: Option<&str>) -> Uri {
+    let text = match query {
+        Some(query) => format!("{}?{query}", exchange.path),
+        None => exchange.path.clone(),
+    };
+    // Path and query were parts of a valid URI a moment ago.
+    text.parse().unwrap_or_default()
+}
+
+fn outcome(response: Result<&Response, &TransportError>) -> &'static str {
+    match response.map(|response| response.status().as_u16()) {
+        Ok(100..=199) => "1xx",
+        Ok(200..=299) => "2xx",
+        Ok(300..=399) => "3xx",
+        Ok(400..=499) => "4xx",
+        Ok(_) => "5xx",
+        Err(_) => "none",
+    }
+}

@@ -1,0 +1,17 @@
+//! The gateway in front of fake services, in process and over HTTP.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod degraded;
+#[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod streams;

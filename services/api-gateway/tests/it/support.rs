@@ -1,0 +1,116 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use touchstone_api_gateway::{Config, Deps};
+use touchstone_identity::Caller;
+use touchstone_lifecycle::{Lifecycle, Listener};
+use touchstone_testing::{TestClient, TestIdentity};
+
+/// How the gateway reaches its services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    InProcess,
+    Http,
+}
+
+/// Makes a test of each function, over both transports.
+macro_rules! over_both_transports {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn in_process() {
+                super::$name($crate::support::Mode::InProcess).await;
+            }
+            #[tokio::test]
+            async fn over_http() {
+                super::$name($crate::support::Mode::Http).await;
+            }
+        }
+    )+};
+}
+pub(crate) use over_both_transports;
+
+/// How long to wait for what must happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway before fake services.
+pub struct Stack {
+    pub identity: TestIdentity,
+    pub life: Lifecycle,
+    pub router: Router,
+    pub caller: Caller,
+    pub token: String,
+}
+
+impl Stack {
+    pub async fn start(
+        mode: Mode,
+        services: impl IntoIterator<Item = (&'static str, Router)>,
+    ) -> Self {
+        Self::with(mode, services, |_| ()).await
+    }
+
+    pub async fn with(
+        mode: Mode,
+        services: impl IntoIterator<Item = (&'static str, Router)>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let (identity, life) = (TestIdentity::new(), Lifecycle::new());
+        for (name, router) in services {
+            match mode {
+                Mode::InProcess => identity.mesh.mount(name, router),
+                Mode::Http => {
+                    let listener = Listener::bind(name, ([127, 0, 0, 1], 0).into())
+                        .await
+                        .unwrap();
+                    let base = format!("http://{}", listener.address()).parse().unwrap();
+                    life.serve(listener, router);
+                    identity.mesh.connect(name, base);
+                }
+            }
+        }
+        let mut config: Config = touchstone_config::defaults();
+        change(&mut config);
+        let deps = Deps::resolve(identity.common(), &config);
+        let router = touchstone_api_gateway::build(config, deps, &life)
+            .await
+            .unwrap();
+        let caller = identity.caller();
+        let token = identity.bearer(&caller);
+        Self {
+            identity,
+            life,
+            router,
+            caller,
+            token,
+        }
+    }
+
+    /// Speaks to the gateway as its caller.
+    pub fn client(&self) -> TestClient {
+        TestClient::new(self.router.clone(), self.token.clone())
+    }
+
+    /// Speaks to the gateway as nobody.
+    pub fn anonymous(&self) -> TestClient {
+        TestClient::anonymous(self.router.clone())
+    }
+
+    /// Puts the gateway on a real port.
+    pub async fn listen(&self) -> SocketAddr {
+        let listener = Listener::bind("gateway", ([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
+        let address = listener.address();
+        self.life.serve(listener, self.router.clone());
+        address
+    }
+
+    /// Stops everything; nothing may be left over.
+    pub async fn stop(self) {
+        drop(self.router);
+        let report = self.life.shutdown(PATIENCE).await;
+        assert!(report.is_clean(), "{report:?}");
+    }
+}
