@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use touchstone_api::vector::{Payload, Point, QueryResponse, ScoredPoint, ScrollResponse};
 use touchstone_lifecycle::{Gate, Lifecycle};
 use touchstone_types::{ChunkId, Clock};
@@ -39,6 +39,8 @@ pub(super) struct Inner {
     pub(super) pool: CpuPool,
     /// By name.
     pub(super) collections: RwLock<BTreeMap<CollectionName, Arc<Entry>>>,
+    /// Bounds the writes that wait for their turn, which hold their points in memory.
+    write_places: Arc<Semaphore>,
     /// Held from the look at a snapshot to the swap of the next.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Key of the next row.
@@ -50,6 +52,8 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
 }
 
+/// Writes that may wait for their turn, the one at work included.
+const MAX_WRITES: usize = 64;
 /// How long a call waits for the load before it is sent away.
 const LOAD_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -89,6 +93,7 @@ impl EmbeddedStore {
                 index: IndexMap::new(metrics.clone()),
                 pool,
                 collections: RwLock::new(collections),
+                write_places: Arc::new(Semaphore::new(MAX_WRITES)),
                 turn: tokio::sync::Mutex::default(),
                 next_key: AtomicI64::new(1),
                 state: watch::Sender::new(State::Loading),
@@ -119,11 +124,14 @@ impl EmbeddedStore {
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let started = Instant::now();
+        let place = Arc::clone(&self.inner.write_places).try_acquire_owned();
+        let place = place.map_err(|_| Error::Overloaded)?;
         let (sender, answer) = tokio::sync::oneshot::channel();
         let work = work(Arc::clone(&self.inner));
         self.inner.life.spawn("vector.write", async move {
             // An error means that the caller has gone.
             let _ = sender.send(work.await);
+            drop(place);
         });
         let result = answer.await.map_err(|_| Error::Stopping)?;
         self.inner

@@ -66,12 +66,12 @@ async fn a_caller_who_leaves_does_not_part_index_and_rows() {
     let uri = uri(directory.path());
     let opened = open(&uri).await;
     opened.store.ensure(&chunks(), definition()).await.unwrap();
-    for round in 0..30_u128 {
+    for round in 0..100_u128 {
         let points = (0..5).map(|n| point(round * 5 + n, &[(1, 1.0)])).collect();
         let scope = part(1);
         let mut write = opened.store.upsert(&scope, points);
-        // Each round leaves at a later point of the write.
-        for _ in 0..round {
+        // Each round leaves at a later point of the write, or stays to its end.
+        for _ in 0..round * 100 {
             if futures_util::poll!(&mut write).is_ready() {
                 break;
             }
