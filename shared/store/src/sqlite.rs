@@ -106,7 +106,16 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] when the writer does not come free in time.
     pub async fn begin(&self) -> Result<Transaction, Error> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        match self.writer.begin_with(BEGIN).await {
+            // SQLite rolls back by itself when the disk is full; the driver misses that and takes
+            // the connection to be inside a transaction for ever.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                Ok(self.writer.begin_with(BEGIN).await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 
     /// Whether the database answers.

@@ -149,6 +149,8 @@ async fn a_full_disk_is_told_as_such_and_leaves_nothing_half_done() {
     assert_eq!(Error::from(full).kind(), ErrorKind::StorageFull);
     drop(tx);
     assert_eq!(count(&db).await, 0);
+    insert(&db, "there is space again", 0, None).await.unwrap();
+    assert_eq!(count(&db).await, 1);
 }
 
 #[tokio::test]
