@@ -49,7 +49,7 @@ impl GenerationClient {
         let service = self.0.service();
         let events = sse::events(response.into_body().into_data_stream());
         Ok(events.map(move |event| match event {
-            Ok(event) => decode(&event).map_err(|reason| ClientError::Undecodable {
+            Ok(event) => decode_ask_event(&event).map_err(|reason| ClientError::Undecodable {
                 service,
                 reason: reason.to_string(),
             }),
@@ -61,8 +61,8 @@ impl GenerationClient {
     }
 }
 
-/// Reads an event of an answer.
-fn decode(event: &ServerSentEvent) -> Result<AskEvent, serde_json::Error> {
+/// Reads an event of a streamed answer.
+pub fn decode_ask_event(event: &ServerSentEvent) -> Result<AskEvent, serde_json::Error> {
     let data: serde_json::Value = serde_json::from_str(&event.data)?;
     serde_json::from_value(json!({ "event": event.event, "data": data }))
 }

@@ -22,7 +22,7 @@ pub use auth::{AuthClient, AuthKeys};
 pub use document::DocumentClient;
 pub use embedding::EmbeddingClient;
 pub use error::ClientError;
-pub use generation::GenerationClient;
+pub use generation::{GenerationClient, decode_ask_event};
 pub use mesh::Mesh;
 pub use model::ModelClient;
 pub use retrieval::RetrievalClient;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use touchstone_error::{Classify, ErrorKind};
 
 use crate::Problem;
+use crate::strict::Strict;
 
 /// A request that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +80,8 @@ impl<T: DeserializeOwned> AppJson<T> {
     /// Reads a body that is known to be JSON.
     pub fn parse(bytes: &[u8]) -> Result<T, RequestError> {
         let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
-        let value = serde_path_to_error::deserialize(&mut *deserializer).map_err(|error| {
+        let strict = Strict(&mut *deserializer);
+        let value = serde_path_to_error::deserialize(strict).map_err(|error| {
             let path = error.path().to_string();
             let inner = error.into_inner();
             if inner.is_data() {

@@ -9,6 +9,7 @@ mod openapi;
 mod problem;
 pub mod responses;
 pub mod sse;
+mod strict;
 mod surface;
 
 pub use caller::{Caller, OptionalCaller};
