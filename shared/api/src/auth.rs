@@ -13,7 +13,7 @@ pub struct RegisterRequest {
     #[schema(
         min_length = 3,
         max_length = 254,
-        pattern = r"^[^\s@]+@[^\s@]+$",
+        pattern = r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$",
         examples("ada@example.org")
     )]
     pub email: String,
@@ -45,6 +45,18 @@ pub struct RefreshRequest {
     /// The refresh token in hand; it is spent by this call.
     #[schema(min_length = 1, max_length = 512)]
     pub refresh_token: String,
+}
+
+/// `POST /auth/password`: every other login of the user ends.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePasswordRequest {
+    /// The present password.
+    #[schema(min_length = 1, max_length = 128)]
+    pub current_password: String,
+    /// The new one: 8 to 128 characters, taken byte for byte.
+    #[schema(min_length = 8, max_length = 128)]
+    pub new_password: String,
 }
 
 /// A pair of tokens.

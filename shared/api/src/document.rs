@@ -219,3 +219,19 @@ pub struct DeadLetter {
     /// When it was given up.
     pub at: DateTime<Utc>,
 }
+
+/// `POST /documents/reindex`: writes the index anew from the stored documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReindexRequest {
+    /// Drop the collection first, so that another dense model can take its place. Services only.
+    #[serde(default)]
+    pub collection_reset: bool,
+}
+
+/// Answer of `POST /documents/reindex`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReindexResponse {
+    /// Documents that were queued.
+    pub documents: u64,
+}

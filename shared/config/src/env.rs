@@ -1,10 +1,6 @@
 use std::collections::BTreeMap;
 
 /// The environment of this process, once, for [`crate::Loader::environment`].
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
 pub fn process_environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

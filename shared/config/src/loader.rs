@@ -192,8 +192,9 @@ fn describe(section: &str, error: &figment::Error) -> String {
                 known.join(", ")
             )
         }
-        Kind::InvalidType(_, expected) => format!("`{key}`: expected {expected}"),
-        Kind::InvalidValue(_, expected) => format!("`{key}`: expected {expected}"),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("`{key}`: expected {expected}")
+        }
         Kind::UnknownVariant(_, known) => format!("`{key}`: expected one of {}", known.join(", ")),
         other => format!("`{key}`: {other}"),
     }

@@ -147,6 +147,11 @@ impl Verifier {
             .ok_or(Error::Invalid)
     }
 
+    /// What access tokens must say: auth signs by the same rules.
+    pub fn policy(&self) -> &AccessPolicy {
+        &self.policy
+    }
+
     /// Forgets what is known about an API key (auth calls it when one is deleted).
     pub fn forget_api_keys(&self) {
         self.api_keys.invalidate_all();

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use crate::stem::normalize_into;
 use crate::word::words;
 use crate::{Language, is_stopword, normalize};
 
@@ -125,6 +126,7 @@ impl GramQuery {
         let mut tally = vec![0.0_f32; self.grams.len()];
         let mut length = 0;
         let mut padded = Vec::new();
+        let mut normal = String::new();
         for word in words(text) {
             if word.text.is_ascii() {
                 padded.clear();
@@ -136,7 +138,8 @@ impl GramQuery {
                 );
                 padded.push(' ');
             } else {
-                pad(&normalize(word.text), &mut padded);
+                normalize_into(word.text, &mut normal);
+                pad(&normal, &mut padded);
             }
             length += padded.len();
             for start in 0..padded.len() {

@@ -5,6 +5,9 @@ use touchstone_types::ByteSpan;
 
 use block::blocks;
 
+/// How far behind an end mark the next word is looked for, in bytes.
+const LOOKAHEAD: usize = 256;
+
 /// Splits a text into sentences: ordered, apart from each other, without surrounding white space.
 ///
 /// Every character that is not white space belongs to exactly one sentence. Blank lines, headings,
@@ -37,6 +40,8 @@ fn split(text: &str, block: ByteSpan, found: &mut Vec<ByteSpan>) {
         }
         end += note_mark(&body[end..]);
         let rest = &body[end..];
+        // Bounded, so that pages of dots and dashes cost no more than prose.
+        let rest = &rest[..rest.floor_char_boundary(LOOKAHEAD)];
         let wide = is_wide_terminator(c);
         if !wide && !rest.chars().next().is_none_or(char::is_whitespace) {
             continue;
@@ -68,8 +73,8 @@ fn push(text: &str, start: usize, end: usize, found: &mut Vec<ByteSpan>) {
 fn note_mark(rest: &str) -> usize {
     let mut taken = 0;
     while let Some(inner) = rest[taken..].strip_prefix('[') {
-        match inner.find(']') {
-            Some(close) if close <= 4 && inner[..close].bytes().all(|b| b.is_ascii_digit()) => {
+        match inner.bytes().take(5).position(|byte| byte == b']') {
+            Some(close) if inner[..close].bytes().all(|b| b.is_ascii_digit()) => {
                 taken += close + 2;
             }
             _ => break,
@@ -177,6 +182,15 @@ mod tests {
                 "This is the long first line of the text\nthat goes on."
             ]
         );
+    }
+
+    #[test]
+    fn pages_of_punctuation_take_linear_time() {
+        // A scan to the end of the text at every mark would take hours here.
+        for piece in [". ", ".\"\" ", ".[ ", "a. ", "№. — "] {
+            let text = piece.repeat(500_000 / piece.len());
+            assert!(!sentences(&text).is_empty());
+        }
     }
 
     #[test]

@@ -12,11 +12,20 @@ pub fn normalize(word: &str) -> String {
     out
 }
 
-fn normalize_into(word: &str, out: &mut String) {
+pub(crate) fn normalize_into(word: &str, out: &mut String) {
     out.clear();
     if word.is_ascii() {
         out.push_str(word);
         out.make_ascii_lowercase();
+    } else if word
+        .chars()
+        .all(|c| c.is_ascii() || matches!(c, '\u{410}'..='\u{44f}'))
+    {
+        // Russian letters are their own normal form; `ё` is not among these.
+        out.extend(word.chars().map(|c| match c {
+            '\u{410}'..='\u{42f}' => char::from_u32(c as u32 + 0x20).unwrap_or(c),
+            _ => c.to_ascii_lowercase(),
+        }));
     } else if is_nfkc(word) {
         word.chars().for_each(|c| push_folded(c, out));
     } else {

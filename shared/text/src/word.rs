@@ -72,10 +72,13 @@ impl<'a> Iterator for Words<'a> {
 
 /// Whether a character can be part of a word.
 pub(crate) fn is_word(c: char) -> bool {
-    if c.is_ascii() {
-        c.is_ascii_alphanumeric()
-    } else {
-        c.is_alphanumeric() || is_mark(c)
+    match c {
+        '\0'..='\x7f' => c.is_ascii_alphanumeric(),
+        '\u{c0}'..='\u{24f}' => !matches!(c, '×' | '÷'),
+        '\u{400}'..='\u{481}' => true,
+        // General punctuation: dashes, quotation marks, ellipsis.
+        '\u{2000}'..='\u{206f}' => false,
+        _ => c.is_alphanumeric() || is_mark(c),
     }
 }
 

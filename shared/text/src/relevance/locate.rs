@@ -1,9 +1,11 @@
 use touchstone_types::ByteSpan;
 
+use crate::stem::normalize_into;
 use crate::word::words;
-use crate::{Language, normalize, stem};
+use crate::{Language, stem};
 
 use super::Question;
+use super::question::beginning;
 
 /// Strength of a word that only shares a long beginning with a term.
 const PREFIX_STRENGTH: f32 = 0.5;
@@ -68,18 +70,18 @@ impl Question {
     /// Finds the question's terms in a text of the given language.
     ///
     /// # Units
-    /// Time grows with the text; a word is stemmed only when its first letter is that of a term.
+    /// Time grows with the text; a word is stemmed only when its first two letters are
+    /// those of a term.
     pub fn locate(&self, text: &str, language: Language) -> Located {
         let mut located = Located::default();
+        let mut normal = String::new();
         for (position, word) in words(text).enumerate() {
             located.starts.push(word.span.start);
-            let Some(first) = word.text.chars().next() else {
-                continue;
-            };
-            if !self.may_start(first) {
+            normalize_into(word.text, &mut normal);
+            if !self.may_hold(&normal, language) {
                 continue;
             }
-            if let Some((term, strength)) = self.match_word(word.text, language) {
+            if let Some((term, strength)) = self.match_word(&normal, language) {
                 located.occurrences.push(Occurrence {
                     term,
                     position,
@@ -91,26 +93,23 @@ impl Question {
         located
     }
 
-    fn may_start(&self, first: char) -> bool {
-        let is_initial = |c: char| self.initials.binary_search(&c).is_ok();
-        if first.is_ascii() {
-            return is_initial(first.to_ascii_lowercase());
-        }
-        // Accented and wide letters may fold to something else: look closer.
-        match first {
-            'ё' | 'Ё' => is_initial('е'),
-            '\u{400}'..='\u{45f}' => first.to_lowercase().next().is_some_and(is_initial),
-            _ => true,
-        }
+    /// Stemmers leave the beginning of a word alone, but for Arabic.
+    fn may_hold(&self, normal: &str, language: Language) -> bool {
+        language == Language::Ar
+            || beginning(normal).is_some_and(|(first, second)| {
+                let plain = |c: char| c.is_ascii() || matches!(c, '\u{400}'..='\u{45f}');
+                !plain(first)
+                    || !plain(second)
+                    || self.beginnings.binary_search(&(first, second)).is_ok()
+            })
     }
 
-    fn match_word(&self, word: &str, language: Language) -> Option<(usize, f32)> {
-        let stemmed = stem(word, language);
+    fn match_word(&self, normal: &str, language: Language) -> Option<(usize, f32)> {
+        let stemmed = stem(normal, language);
         let same = |term: &super::Term| term.stem == stemmed || term.variants.contains(&stemmed);
         if let Some(term) = self.terms.iter().position(same) {
             return Some((term, 1.0));
         }
-        let normal = normalize(word);
         if let Some(term) = self.terms.iter().position(|term| term.word == normal) {
             return Some((term, 1.0));
         }

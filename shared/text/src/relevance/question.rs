@@ -28,7 +28,8 @@ pub struct Term {
 pub struct Question {
     pub(super) terms: Vec<Term>,
     pub(super) expectation: Expectation,
-    pub(super) initials: Vec<char>,
+    /// First two letters of all stems and words, sorted.
+    pub(super) beginnings: Vec<(char, char)>,
     pub(super) scoring: Scoring,
 }
 
@@ -64,18 +65,18 @@ impl Question {
                 position,
             });
         }
-        let mut initials: Vec<char> = terms
+        let mut beginnings: Vec<(char, char)> = terms
             .iter()
-            .flat_map(|term| std::iter::once(&term.stem).chain(&term.variants))
-            .filter_map(|stem| stem.chars().next())
+            .flat_map(|term| [&term.stem, &term.word].into_iter().chain(&term.variants))
+            .filter_map(|stem| beginning(stem))
             .collect();
-        initials.sort_unstable();
-        initials.dedup();
+        beginnings.sort_unstable();
+        beginnings.dedup();
         let (expectation, scoring) = (Expectation::of(text), Scoring::default());
         Self {
             terms,
             expectation,
-            initials,
+            beginnings,
             scoring,
         }
     }
@@ -113,4 +114,10 @@ impl Question {
     pub fn total_weight(&self) -> f32 {
         self.terms.iter().map(|term| term.weight).sum()
     }
+}
+
+/// The first two letters of a word; a word of one letter is followed by nothing.
+pub(super) fn beginning(word: &str) -> Option<(char, char)> {
+    let mut chars = word.chars();
+    Some((chars.next()?, chars.next().unwrap_or('\0')))
 }
