@@ -7,29 +7,30 @@ use super::rerank::Features;
 pub struct Evidence {
     /// Features of the first hit.
     pub first: Features,
-    /// Share of the first score by which it leads the second hit, 0 to 1.
+    /// Share of the first score by which it leads the best hit of another document, 0 to 1.
     pub lead: f32,
 }
 
 /// Probability-like estimate that the first hit answers, 0 to 1.
 ///
-/// A logistic function of coverage, best sentence, nearness and lead, fitted on questions whose
-/// answer was taken out of the collection against the same questions with it.
+/// A logistic function of coverage, best sentence, ordered pairs and lead, fitted on one half of the
+/// XQuAD-R questions, with their answers in the collection and with them taken out. On the other half
+/// it tells the two apart with an AUROC of .944 (English paragraphs) and .923 (Russian ones).
 pub fn confidence(evidence: &Evidence) -> f32 {
     let Evidence { first, lead } = evidence;
     let sum = BIAS
         + COVERAGE * first.coverage
         + SENTENCE * first.sentence
-        + PROXIMITY * first.proximity
+        + PAIRS * first.pairs
         + LEAD * lead.clamp(0.0, 1.0);
     1.0 / (1.0 + (-sum).exp())
 }
 
-const BIAS: f32 = -6.0;
-const COVERAGE: f32 = 3.0;
-const SENTENCE: f32 = 5.0;
-const PROXIMITY: f32 = 1.0;
-const LEAD: f32 = 5.0;
+const BIAS: f32 = -4.8;
+const COVERAGE: f32 = 4.4;
+const SENTENCE: f32 = 1.0;
+const PAIRS: f32 = 0.9;
+const LEAD: f32 = 4.1;
 
 #[cfg(test)]
 mod tests {
@@ -42,13 +43,13 @@ mod tests {
             first: Features {
                 coverage: 0.9,
                 sentence: 0.8,
-                proximity: 0.7,
+                pairs: 0.7,
                 ..Features::default()
             },
             lead: 0.3,
         };
         assert!(nothing < 0.05, "{nothing}");
-        assert!(confidence(&strong) > 0.8, "{}", confidence(&strong));
+        assert!(confidence(&strong) > 0.75, "{}", confidence(&strong));
         assert!(
             confidence(&Evidence {
                 lead: 0.0,

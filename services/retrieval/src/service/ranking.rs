@@ -220,7 +220,9 @@ fn estimate(
         .iter()
         .find(|(at, _)| *at == first)
         .map(|(_, features)| *features);
-    let second = order.get(1).map_or(0.0, |at| scores[*at]);
+    let document = |at: usize| candidates[at].payload.document_id;
+    let second = order.iter().find(|at| document(**at) != document(first));
+    let second = second.map_or(0.0, |at| scores[*at]);
     let lead = if scores[first] > 0.0 {
         (scores[first] - second) / scores[first]
     } else {
