@@ -6,7 +6,7 @@ use touchstone_types::ByteSpan;
 use block::blocks;
 
 /// How far behind an end mark the next word is looked for, in bytes.
-const LOOKAHEAD: usize = 256;
+const LOOKAHEAD: usize = 96;
 
 /// Splits a text into sentences: ordered, apart from each other, without surrounding white space.
 ///
