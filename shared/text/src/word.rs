@@ -29,48 +29,91 @@ impl<'a> Iterator for Words<'a> {
     type Item = Word<'a>;
 
     fn next(&mut self) -> Option<Word<'a>> {
-        let rest = self.text.get(self.at..)?;
-        let skip = rest.char_indices().find(|(_, c)| is_word(*c))?.0;
-        let start = self.at + skip;
-        let body = &rest[skip..];
-        let mut end = 0;
-        let mut previous = None;
-        let mut chars = body.char_indices().peekable();
-        while let Some((at, c)) = chars.next() {
-            if is_solitary(c) {
-                if end == 0 {
-                    end = at + c.len_utf8();
-                }
-                break;
-            }
-            if is_word(c) {
-                end = at + c.len_utf8();
-                previous = Some(c);
-                continue;
-            }
-            let (Some(before), Some(&(_, after))) = (previous, chars.peek()) else {
-                break;
-            };
-            let joins = match c {
-                '\'' | '\u{2019}' | '\u{2bc}' => before.is_alphabetic() && after.is_alphabetic(),
-                '.' | ',' => before.is_ascii_digit() && after.is_ascii_digit(),
-                '\u{ad}' => is_word(after),
-                _ => false,
-            };
-            if !joins || is_solitary(after) {
-                break;
-            }
-        }
-        let span = ByteSpan::new(start, start + end);
-        self.at = span.end;
+        let start = self.next_start()?;
+        let end = self.end_of_word(start);
+        self.at = end;
         Some(Word {
-            span,
-            text: &self.text[span.start..span.end],
+            span: ByteSpan::new(start, end),
+            text: &self.text[start..end],
         })
     }
 }
 
+impl Words<'_> {
+    /// Where the next word starts.
+    fn next_start(&self) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        loop {
+            let byte = *bytes.get(at)?;
+            if byte.is_ascii() {
+                if byte.is_ascii_alphanumeric() {
+                    return Some(at);
+                }
+                at += 1;
+            } else {
+                let c = self.char_at(at)?;
+                if is_word(c) {
+                    return Some(at);
+                }
+                at += c.len_utf8();
+            }
+        }
+    }
+
+    fn end_of_word(&self, start: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut end = start;
+        let mut previous = '\0';
+        while let Some(byte) = bytes.get(end) {
+            if byte.is_ascii_alphanumeric() {
+                previous = char::from(*byte);
+                end += 1;
+                continue;
+            }
+            let Some(c) = self.char_at(end) else { break };
+            if is_solitary(c) {
+                return if end == start {
+                    end + c.len_utf8()
+                } else {
+                    end
+                };
+            }
+            if is_word(c) {
+                previous = c;
+                end += c.len_utf8();
+                continue;
+            }
+            if !self.joins(previous, c, end) {
+                break;
+            }
+            end += c.len_utf8();
+        }
+        end
+    }
+
+    /// Whether the character at `at` holds a word together though it is no part of words.
+    fn joins(&self, before: char, c: char, at: usize) -> bool {
+        if !matches!(c, '\'' | '\u{2019}' | '\u{2bc}' | '.' | ',' | '\u{ad}') {
+            return false;
+        }
+        let Some(after) = self.char_at(at + c.len_utf8()) else {
+            return false;
+        };
+        match c {
+            '.' | ',' => before.is_ascii_digit() && after.is_ascii_digit(),
+            '\u{ad}' => is_word(after) && !is_solitary(after),
+            _ => before.is_alphabetic() && after.is_alphabetic() && !is_solitary(after),
+        }
+    }
+
+    fn char_at(&self, at: usize) -> Option<char> {
+        self.text.get(at..)?.chars().next()
+    }
+}
+
 /// Whether a character can be part of a word.
+#[inline]
 pub(crate) fn is_word(c: char) -> bool {
     match c {
         '\0'..='\x7f' => c.is_ascii_alphanumeric(),
