@@ -1,1 +1,14 @@
-//! The composition root and the touchstone binary.
+//! The composition root: the one crate that knows every service. It binds the ports, builds the
+//! services into a [`Stack`] and is the `touchstone` binary.
+
+pub mod cli;
+mod config;
+mod demo;
+pub mod evaluation;
+mod service;
+mod stack;
+mod wiring;
+
+pub use config::{Profile, Settings, StackConfig};
+pub use service::Service;
+pub use stack::{Plan, Stack, StartError};

@@ -1,2 +1,7 @@
 //! The `touchstone` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    touchstone_stack::cli::main()
+}

@@ -1,0 +1,296 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use touchstone_config::Loader;
+
+use crate::Service;
+
+/// A reference RAG stack: documents in, cited and verified answers out. Without a command it
+/// starts every service in this process.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "touchstone", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Configuration file (TOML, a table per section) [default: touchstone.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Sets one key, e.g. --set retrieval.candidates=200
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Data directory
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(flatten)]
+    pub up: UpArgs,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start every service in this process
+    Up(UpArgs),
+    /// Start some services; the others are reached by URL
+    Serve(ServeArgs),
+    /// Walk the golden path: log in, upload, ask in two languages, show where each quote stands
+    Demo(Target),
+    /// Upload files and folders
+    Ingest(IngestArgs),
+    /// Ask a question
+    Ask(AskArgs),
+    /// Search without generating an answer
+    Search(SearchArgs),
+    /// Measure retrieval and answers on a question collection
+    Eval(EvalArgs),
+    /// Build the whole index anew from the stored documents
+    Reindex(Target),
+    /// List, install and load models
+    Models(ModelsArgs),
+    /// Show the configuration
+    Config(ConfigArgs),
+    /// Print a completion script
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Ports of the services; 0 picks a free one.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct UpArgs {
+    /// Address to bind
+    #[arg(long)]
+    pub host: Option<String>,
+    #[arg(long, value_name = "PORT")]
+    pub gateway_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub auth_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub document_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub embedding_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub retrieval_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub generation_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub model_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub vector_port: Option<u16>,
+    /// Fixes the clock-independent parts
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Which services
+    #[arg(required = true, value_name = "SERVICE")]
+    pub services: Vec<Service>,
+    #[command(flatten)]
+    pub up: UpArgs,
+    #[arg(long, value_name = "URL")]
+    pub auth_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub document_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub embedding_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub retrieval_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub generation_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub model_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub vector_url: Option<String>,
+}
+
+/// Which stack a command talks to, and as whom.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Target {
+    /// Gateway of the stack
+    #[arg(long, env = "TOUCHSTONE_URL", default_value = "http://127.0.0.1:8000")]
+    pub url: String,
+    /// API key [default: the demo user's, from the data directory]
+    #[arg(long, env = "TOUCHSTONE_API_KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+    /// Log in as this user; the password comes from TOUCHSTONE_PASSWORD or is asked for
+    #[arg(long)]
+    pub email: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct IngestArgs {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Uploads at the same time
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallel: u16,
+    /// Return as soon as everything is accepted
+    #[arg(long)]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AskArgs {
+    /// The question
+    pub question: String,
+    /// Show the answer as it is written
+    #[arg(long)]
+    pub stream: bool,
+    /// Provider by name
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// Passages to retrieve
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=20))]
+    pub limit: Option<u16>,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// What to search for
+    pub query: String,
+    /// Hits
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub limit: u16,
+    /// Show every stage with its candidates, drops and milliseconds
+    #[arg(long)]
+    pub explain: bool,
+    /// auto, lexical, dense or hybrid
+    #[arg(long, default_value = "auto", value_parser = ["auto", "lexical", "dense", "hybrid"])]
+    pub mode: String,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// A SQuAD or XQuAD-R file, or a BEIR folder
+    #[arg(long, required = true, value_name = "PATH")]
+    pub dataset: Vec<PathBuf>,
+    /// Use at most this many questions of each dataset
+    #[arg(long)]
+    pub questions: Option<usize>,
+    /// Also ask every question and check the first cited sentence
+    #[arg(long)]
+    pub answers: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Show the models of a running stack
+    List(Target),
+    /// Install a model into the models directory from a directory, a file:// or an http(s):// URL
+    Pull {
+        /// Where it is
+        source: String,
+        /// Name to install it under [default: the last part of the source]
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// Load a model in a running stack
+    Load {
+        /// Which
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the configuration in force, secrets redacted
+    Print,
+    /// Print every key with its default and its meaning
+    Defaults,
+}
+
+impl Cli {
+    /// The layers of the configuration: file, environment, command line.
+    pub fn loader(&self, up: &UpArgs) -> anyhow::Result<Loader> {
+        let mut loader = Loader::new().environment(touchstone_config::process_environment());
+        let default = PathBuf::from("touchstone.toml");
+        if let Some(file) = &self.config {
+            loader = loader.file(file)?;
+        } else if default.exists() {
+            loader = loader.file(&default)?;
+        }
+        let ports = [
+            ("host", up.host.clone()),
+            ("seed", up.seed.map(|seed| seed.to_string())),
+            (
+                "ports.gateway",
+                up.gateway_port.map(|port| port.to_string()),
+            ),
+            ("ports.auth", up.auth_port.map(|port| port.to_string())),
+            (
+                "ports.document",
+                up.document_port.map(|port| port.to_string()),
+            ),
+            (
+                "ports.embedding",
+                up.embedding_port.map(|port| port.to_string()),
+            ),
+            (
+                "ports.retrieval",
+                up.retrieval_port.map(|port| port.to_string()),
+            ),
+            (
+                "ports.generation",
+                up.generation_port.map(|port| port.to_string()),
+            ),
+            ("ports.model", up.model_port.map(|port| port.to_string())),
+            ("ports.vector", up.vector_port.map(|port| port.to_string())),
+        ];
+        for (key, value) in ports {
+            if let Some(value) = value {
+                loader = loader.set(format!("stack.{key}"), value);
+            }
+        }
+        if let Some(directory) = &self.data_dir {
+            loader = loader.set("stack.data_dir", directory.display().to_string());
+        }
+        for pair in &self.set {
+            let Some((key, value)) = pair.split_once('=') else {
+                anyhow::bail!("--set {pair}: write SECTION.KEY=VALUE");
+            };
+            loader = loader.set(key, value);
+        }
+        Ok(loader)
+    }
+}
+
+impl ServeArgs {
+    /// The URLs by service.
+    pub fn urls(&self) -> [(&'static str, Option<&String>); 7] {
+        [
+            ("auth", self.auth_url.as_ref()),
+            ("document", self.document_url.as_ref()),
+            ("embedding", self.embedding_url.as_ref()),
+            ("retrieval", self.retrieval_url.as_ref()),
+            ("generation", self.generation_url.as_ref()),
+            ("model", self.model_url.as_ref()),
+            ("vector", self.vector_url.as_ref()),
+        ]
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line.
+
+mod api;
+mod args;
+mod ask;
+mod config;
+mod demo;
+mod eval;
+mod ingest;
+mod models;
+mod out;
+mod reindex;
+mod search;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+pub(crate) use api::KEY_FILE;
+use args::{Cli, Command};
+use out::Out;
+use touchstone_document::sandbox;
+
+/// Exit code of a mistake in the configuration or on the command line.
+const USAGE: u8 = 2;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // Before anything else: a worker limits itself, and hostile files are its business.
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(sandbox::SUBCOMMAND) {
+        return sandbox::worker_main(std::io::stdin(), std::io::stdout(), arguments);
+    }
+    let cli = Cli::parse();
+    let out = Out::new(cli.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.error(&format!("cannot start the runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli, &out)) {
+        Ok(code) => code,
+        Err(error) => {
+            out.error(&format!("{error:#}"));
+            let usage = error.downcast_ref::<touchstone_config::Error>().is_some();
+            if usage {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(cli: Cli, out: &Out) -> anyhow::Result<ExitCode> {
+    let command = cli.command.clone().unwrap_or(Command::Up(cli.up.clone()));
+    match command {
+        Command::Up(up) => up::up(&cli, &up, out).await,
+        Command::Serve(serve) => up::serve(&cli, &serve, out).await,
+        Command::Demo(target) => demo::run(&target, &cli, out).await,
+        Command::Ingest(ingest) => ingest::run(&ingest, &cli, out).await,
+        Command::Ask(ask) => ask::run(&ask, &cli, out).await,
+        Command::Search(search) => search::run(&search, &cli, out).await,
+        Command::Eval(eval) => eval::run(&eval, &cli, out).await,
+        Command::Reindex(target) => reindex::run(&target, &cli, out).await,
+        Command::Models(models) => models::run(&models, &cli, out).await,
+        Command::Config(config) => config::run(&config, &cli, out),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "touchstone",
+                &mut std::io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use std::process::ExitCode;
+
+use touchstone_telemetry::init_logs;
+
+use super::args::{Cli, ServeArgs, UpArgs};
+use super::out::Out;
+use crate::demo::{Credentials, QUESTIONS};
+use crate::{Plan, Service, Settings, Stack};
+
+/// Starts everything and runs until told to stop.
+pub(crate) async fn up(cli: &Cli, args: &UpArgs, out: &Out) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&cli.loader(args)?)?;
+    init_logs(settings.stack.log.format, &settings.stack.log.filter);
+    let stack = Stack::start(settings, Plan::everything()).await?;
+    let credentials = stack.seed().await?;
+    banner(&stack, credentials.as_ref(), out)?;
+    run(stack, out).await
+}
+
+/// Starts some services and runs until told to stop.
+pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: &Out) -> anyhow::Result<ExitCode> {
+    let mut loader = cli.loader(&args.up)?;
+    for (service, url) in args.urls() {
+        if let Some(url) = url {
+            loader = loader.set(format!("stack.urls.{service}"), url);
+        }
+    }
+    let settings = Settings::load(&loader)?;
+    init_logs(settings.stack.log.format, &settings.stack.log.filter);
+    let stack = Stack::start(settings, Plan::only(args.services.iter().copied())).await?;
+    for service in Service::ALL {
+        if let Some(address) = stack.address(service) {
+            out.note(format!("{service} listens on http://{address}"));
+        }
+    }
+    run(stack, out).await
+}
+
+async fn run(stack: Stack, out: &Out) -> anyhow::Result<ExitCode> {
+    stop_signal().await?;
+    out.note("stopping");
+    let report = stack.stop().await;
+    if report.is_clean() {
+        out.note("stopped");
+    } else {
+        out.note(format!(
+            "stopped; had to drop: {}",
+            report.dropped.join(", ")
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves at Ctrl-C or SIGTERM.
+async fn stop_signal() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+fn banner(stack: &Stack, credentials: Option<&Credentials>, out: &Out) -> anyhow::Result<()> {
+    let address = |service: Service| {
+        stack
+            .address(service)
+            .map(|address| format!("http://{address}"))
+            .unwrap_or_default()
+    };
+    let gateway = address(Service::Gateway);
+    if out.is_json() {
+        let urls: serde_json::Map<String, serde_json::Value> = Service::ALL
+            .iter()
+            .map(|&service| (service.to_string(), address(service).into()))
+            .collect();
+        let demo = credentials.map(|demo| {
+            serde_json::json!({ "email": demo.email, "password": demo.password, "api_key": demo.api_key })
+        });
+        return out.value(&serde_json::json!({ "urls": urls, "demo": demo }));
+    }
+    out.line(format!(
+        "\n{} {} is ready",
+        out.bold("Touchstone"),
+        env!("CARGO_PKG_VERSION")
+    ));
+    out.line(format!("  console   {gateway}/"));
+    out.line(format!(
+        "  API       {gateway}/api/v1    documentation {gateway}/docs"
+    ));
+    let others = Service::ALL
+        .iter()
+        .filter(|&&service| service != Service::Gateway);
+    let others: Vec<_> = others
+        .filter_map(|&service| Some(format!("{service} {}", stack.address(service)?.port())))
+        .collect();
+    out.line(format!("  services  {}", others.join(", ")));
+    out.line(format!(
+        "  data      {}",
+        stack.settings().stack.data_dir.display()
+    ));
+    match credentials {
+        Some(demo) => {
+            out.line(format!(
+                "\n  demo login, shown once: {} / {}",
+                out.bold(&demo.email),
+                out.bold(&demo.password)
+            ));
+            let key = &demo.api_key;
+            let question = QUESTIONS[0];
+            out.line("\nAsk it something:\n");
+            out.line(format!(
+                "curl -s {gateway}/api/v1/ask -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \
+                 -d '{{\"question\":\"{question}\"}}'"
+            ));
+            out.line(format!("\nor: touchstone ask \"{question}\" --stream"));
+        }
+        None => {
+            out.line("\n  data found from an earlier start; the demo login is the one shown then")
+        }
+    }
+    out.line("\nCtrl-C stops it.\n");
+    Ok(())
+}

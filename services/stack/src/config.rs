@@ -1,0 +1,230 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use touchstone_config::{Error, Loader, Problems, Secret, Section};
+use touchstone_telemetry::LogFormat;
+
+use crate::Service;
+
+/// What the stack is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// On a laptop.
+    Development,
+    /// For others.
+    Production,
+}
+
+/// The section `stack`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackConfig {
+    /// What the stack is run for.
+    pub profile: Profile,
+    /// Address that every port is bound on.
+    pub host: IpAddr,
+    /// Where the data is.
+    pub data_dir: PathBuf,
+    /// How long requests in flight may take when the stack stops.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_grace: Duration,
+    /// Secret with which services vouch for each other.
+    pub service_key: Secret,
+    /// Fixes the clock-independent parts.
+    pub seed: u64,
+    /// Port of each service; 0 picks a free one.
+    pub ports: BTreeMap<String, u16>,
+    /// Where services are that run elsewhere.
+    pub urls: BTreeMap<String, String>,
+    /// Logs.
+    pub log: LogConfig,
+    /// Demo data.
+    pub demo: DemoConfig,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// As in `RUST_LOG`.
+    pub filter: String,
+}
+
+/// Demo data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoConfig {
+    /// Whether to load it on the first start.
+    pub enabled: bool,
+    /// The demo user's login name.
+    pub email: String,
+}
+
+impl Section for StackConfig {
+    const NAME: &'static str = "stack";
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+    const PLAIN: &'static [(&'static str, &'static str)] = &[
+        ("HOST", "host"),
+        ("DATA_DIR", "data_dir"),
+        ("SERVICE_KEY", "service_key"),
+        ("LOG_FORMAT", "log.format"),
+        ("LOG_LEVEL", "log.filter"),
+        ("PROFILE", "profile"),
+        ("SEED", "seed"),
+        ("GATEWAY_PORT", "ports.gateway"),
+        ("AUTH_PORT", "ports.auth"),
+        ("DOCUMENT_PORT", "ports.document"),
+        ("EMBEDDING_PORT", "ports.embedding"),
+        ("RETRIEVAL_PORT", "ports.retrieval"),
+        ("GENERATION_PORT", "ports.generation"),
+        ("MODEL_PORT", "ports.model"),
+        ("VECTOR_PORT", "ports.vector"),
+        ("AUTH_SERVICE_URL", "urls.auth"),
+        ("DOCUMENT_SERVICE_URL", "urls.document"),
+        ("EMBEDDING_SERVICE_URL", "urls.embedding"),
+        ("RETRIEVAL_SERVICE_URL", "urls.retrieval"),
+        ("GENERATION_SERVICE_URL", "urls.generation"),
+        ("MODEL_SERVICE_URL", "urls.model"),
+        ("VECTOR_SERVICE_URL", "urls.vector"),
+        ("DEMO", "demo.enabled"),
+        ("DEMO_EMAIL", "demo.email"),
+    ];
+
+    fn validate(&self, problems: &mut Problems) {
+        for name in self.ports.keys().chain(self.urls.keys()) {
+            if let Err(message) = name.parse::<Service>() {
+                problems.add("ports", message);
+            }
+        }
+        for service in Service::ALL {
+            let named = self.ports.contains_key(service.name());
+            problems.check(named, "ports", &format!("names no port for `{service}`"));
+        }
+        for (name, url) in &self.urls {
+            let good = url
+                .parse::<http::Uri>()
+                .is_ok_and(|url| url.scheme_str() == Some("http") && url.authority().is_some());
+            problems.check(
+                good,
+                &format!("urls.{name}"),
+                "must look like `http://host:port`",
+            );
+        }
+        let key = self.service_key.expose().len();
+        problems.check(
+            key == 0 || key >= 32,
+            "service_key",
+            "must have at least 32 bytes",
+        );
+        let demo = self.demo.enabled && self.profile == Profile::Production;
+        problems.check(
+            !demo,
+            "demo.enabled",
+            "is refused in the production profile",
+        );
+        problems.check(
+            self.demo.email.contains('@'),
+            "demo.email",
+            "must be an address",
+        );
+    }
+}
+
+/// The whole configuration: a section per service.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The stack itself.
+    pub stack: StackConfig,
+    /// auth.
+    pub auth: touchstone_auth::Config,
+    /// document.
+    pub document: touchstone_document::Config,
+    /// embedding.
+    pub embedding: touchstone_embedding::Config,
+    /// model.
+    pub model: touchstone_model::Config,
+    /// vector.
+    pub vector: touchstone_vector::Config,
+    /// retrieval.
+    pub retrieval: touchstone_retrieval::Config,
+    /// generation.
+    pub generation: touchstone_generation::Config,
+    /// gateway.
+    pub gateway: touchstone_api_gateway::Config,
+}
+
+impl Settings {
+    /// Reads every section and reports all mistakes of all of them.
+    pub fn load(loader: &Loader) -> Result<Self, Error> {
+        let mut known = vec![StackConfig::NAME];
+        known.extend(Service::ALL.map(Service::name));
+        let mut problems = loader.unknown_sections(&known);
+        let stack = read::<StackConfig>(loader, &mut problems);
+        let auth = read(loader, &mut problems);
+        let document = read(loader, &mut problems);
+        let embedding = read(loader, &mut problems);
+        let model = read(loader, &mut problems);
+        let vector = read(loader, &mut problems);
+        let retrieval = read(loader, &mut problems);
+        let generation = read(loader, &mut problems);
+        let gateway = read(loader, &mut problems);
+        match (
+            stack, auth, document, embedding, model, vector, retrieval, generation, gateway,
+        ) {
+            (
+                Some(stack),
+                Some(auth),
+                Some(document),
+                Some(embedding),
+                Some(model),
+                Some(vector),
+                Some(retrieval),
+                Some(generation),
+                Some(gateway),
+            ) if problems.is_empty() => Ok(Self {
+                stack,
+                auth,
+                document,
+                embedding,
+                model,
+                vector,
+                retrieval,
+                generation,
+                gateway,
+            }),
+            _ => Err(Error { problems }),
+        }
+    }
+
+    /// Every section by name, secrets redacted.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        let mut table = toml::Table::new();
+        let mut put = |name: &str, value: toml::Value| table.insert(name.to_owned(), value);
+        put(StackConfig::NAME, toml::Value::try_from(&self.stack)?);
+        put("auth", toml::Value::try_from(&self.auth)?);
+        put("document", toml::Value::try_from(&self.document)?);
+        put("embedding", toml::Value::try_from(&self.embedding)?);
+        put("model", toml::Value::try_from(&self.model)?);
+        put("vector", toml::Value::try_from(&self.vector)?);
+        put("retrieval", toml::Value::try_from(&self.retrieval)?);
+        put("generation", toml::Value::try_from(&self.generation)?);
+        put("gateway", toml::Value::try_from(&self.gateway)?);
+        toml::to_string_pretty(&table)
+    }
+}
+
+fn read<S: Section>(loader: &Loader, problems: &mut Vec<String>) -> Option<S> {
+    match loader.section() {
+        Ok(section) => Some(section),
+        Err(error) => {
+            problems.extend(error.problems);
+            None
+        }
+    }
+}

@@ -1,0 +1,285 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use rand::Rng;
+use touchstone_client::{AuthKeys, Common, Mesh};
+use touchstone_config::Secret;
+use touchstone_events::EventBus;
+use touchstone_identity::{AccessPolicy, ServiceKey, Verifier};
+use touchstone_lifecycle::{BindError, Lifecycle, Listener, ShutdownReport};
+use touchstone_store::{DirLock, DirLockError};
+use touchstone_telemetry::Metrics;
+use touchstone_types::{IdSource, SystemClock};
+
+use crate::demo::{self, Credentials, SeedError};
+use crate::wiring::{self, BuildError};
+use crate::{Service, Settings};
+
+/// Folder of the locks, one per service, in the data directory.
+const LOCKS: &str = ".locks";
+
+/// What runs in this process.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Services to run.
+    pub services: Vec<Service>,
+    /// Whether they listen on their ports; without, they can only be called in process.
+    pub listen: bool,
+    /// Program that understands `parse-worker`; this one when absent. Tests, whose own program
+    /// does not, name the stack's binary.
+    pub parser: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Every service, on its port.
+    pub fn everything() -> Self {
+        Self {
+            services: Service::ALL.to_vec(),
+            listen: true,
+            parser: None,
+        }
+    }
+
+    /// Every service, reachable only in this process.
+    pub fn in_process() -> Self {
+        Self {
+            services: Service::ALL.to_vec(),
+            listen: false,
+            parser: None,
+        }
+    }
+
+    /// Some services, on their ports.
+    pub fn only(services: impl IntoIterator<Item = Service>) -> Self {
+        // Callees before callers, each once.
+        let wanted: std::collections::BTreeSet<_> = services.into_iter().collect();
+        Self {
+            services: wanted.into_iter().collect(),
+            listen: true,
+            parser: None,
+        }
+    }
+
+    fn is_everything(&self) -> bool {
+        Service::ALL
+            .iter()
+            .all(|service| self.services.contains(service))
+    }
+}
+
+/// Why a stack does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Another process works on the data.
+    #[error(
+        "another process uses the data directory `{}`; stop it or choose another with --data-dir",
+        .0.display()
+    )]
+    DataInUse(PathBuf),
+    /// The data directory cannot be used.
+    #[error("the data directory cannot be used")]
+    Data(#[source] DirLockError),
+    /// Services in several processes need a common secret.
+    #[error(
+        "SERVICE_KEY is not set; processes that serve single services need the same secret of at \
+         least 32 bytes"
+    )]
+    NoServiceKey,
+    /// The bus cannot be opened.
+    #[error("the event bus cannot be opened")]
+    Events(#[source] touchstone_events::Error),
+    /// A service cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The demo data cannot be loaded.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+}
+
+/// A running stack, or a part of one.
+pub struct Stack {
+    settings: Settings,
+    common: Common,
+    life: Lifecycle,
+    routers: BTreeMap<Service, Router>,
+    addresses: BTreeMap<Service, SocketAddr>,
+    _locks: Vec<DirLock>,
+}
+
+impl Stack {
+    /// Binds the ports, builds the services, serves them and waits until they are ready.
+    pub async fn start(mut settings: Settings, plan: Plan) -> Result<Self, StartError> {
+        settings.settle();
+        let listeners = bind(&settings, &plan).await?;
+        let locks = lock(&settings, &plan)?;
+        let clock = Arc::new(SystemClock);
+        let service_key = service_key(&settings.stack.service_key, &plan)?;
+        let mesh = Mesh::new(service_key.clone(), clock.clone());
+        let jwt_secret = settings.auth.jwt_secret.clone();
+        let jwt_secret = (!jwt_secret.is_empty()).then(|| jwt_secret.expose().as_bytes());
+        let verifier = Verifier::new(
+            AccessPolicy::default(),
+            clock.clone(),
+            service_key,
+            jwt_secret,
+            Arc::new(AuthKeys::new(mesh.clone())),
+        );
+        let common = Common {
+            mesh,
+            verifier: Arc::new(verifier),
+            metrics: Metrics::new(),
+            clock,
+            ids: IdSource::system(),
+        };
+        connect_others(&settings, &plan, &common.mesh);
+        let bus: Arc<dyn EventBus> =
+            touchstone_events::open("memory://").map_err(StartError::Events)?;
+        let life = Lifecycle::new();
+        let mut stack = Self {
+            settings,
+            common,
+            life,
+            routers: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            _locks: locks,
+        };
+        for &service in &plan.services {
+            let parser = plan.parser.as_deref();
+            let (settings, common) = (&stack.settings, &stack.common);
+            let built = wiring::build(service, settings, parser, common, &bus, &stack.life).await;
+            match built {
+                Ok(router) => {
+                    stack.common.mesh.mount(service.name(), router.clone());
+                    stack.routers.insert(service, router);
+                }
+                Err(error) => {
+                    stack.stop().await;
+                    return Err(error.into());
+                }
+            }
+        }
+        for (service, listener) in listeners {
+            stack.addresses.insert(service, listener.address());
+            if let Some(router) = stack.routers.get(&service) {
+                stack.life.serve(listener, router.clone());
+            }
+        }
+        stack.life.ready().await;
+        Ok(stack)
+    }
+
+    /// Makes the demo user and loads the bundled corpus on the first start.
+    pub(crate) async fn seed(&self) -> Result<Option<Credentials>, StartError> {
+        let stack = &self.settings.stack;
+        if !stack.demo.enabled {
+            return Ok(None);
+        }
+        Ok(demo::seed(&self.common, &stack.demo.email, &stack.data_dir).await?)
+    }
+
+    /// Where a service listens, if it does in this process.
+    pub fn address(&self, service: Service) -> Option<SocketAddr> {
+        self.addresses.get(&service).copied()
+    }
+
+    /// The router of a service of this process.
+    pub fn router(&self, service: Service) -> Option<&Router> {
+        self.routers.get(&service)
+    }
+
+    /// What the services share.
+    pub const fn common(&self) -> &Common {
+        &self.common
+    }
+
+    /// Tasks, stop signals and readiness.
+    pub const fn life(&self) -> &Lifecycle {
+        &self.life
+    }
+
+    /// The settings in force.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Stops softly, then hard, and frees everything.
+    pub async fn stop(self) -> ShutdownReport {
+        let report = self.life.shutdown(self.settings.stack.shutdown_grace).await;
+        self.common.mesh.clear();
+        report
+    }
+}
+
+async fn bind(settings: &Settings, plan: &Plan) -> Result<Vec<(Service, Listener)>, StartError> {
+    let mut listeners = Vec::new();
+    for &service in plan.services.iter().filter(|_| plan.listen) {
+        let port = settings
+            .stack
+            .ports
+            .get(service.name())
+            .copied()
+            .unwrap_or_default();
+        let address = SocketAddr::new(settings.stack.host, port);
+        listeners.push((service, Listener::bind(service.name(), address).await?));
+    }
+    Ok(listeners)
+}
+
+fn lock(settings: &Settings, plan: &Plan) -> Result<Vec<DirLock>, StartError> {
+    let directory = &settings.stack.data_dir;
+    let acquire = |service: &Service| DirLock::acquire(directory.join(LOCKS).join(service.name()));
+    plan.services
+        .iter()
+        .map(|service| {
+            acquire(service).map_err(|error| match error {
+                DirLockError::Taken(_) => StartError::DataInUse(directory.clone()),
+                error @ DirLockError::Io { .. } => StartError::Data(error),
+            })
+        })
+        .collect()
+}
+
+fn service_key(secret: &Secret, plan: &Plan) -> Result<ServiceKey, StartError> {
+    if let Some(key) = ServiceKey::new(secret.expose().as_bytes()) {
+        return Ok(key);
+    }
+    if !plan.is_everything() {
+        return Err(StartError::NoServiceKey);
+    }
+    ServiceKey::new(&random_bytes()).ok_or(StartError::NoServiceKey)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a key must come from the system's source"
+)]
+fn random_bytes() -> [u8; 32] {
+    let mut rng: rand::rngs::StdRng = rand::make_rng();
+    let mut bytes = [0; 32];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// Services of other processes are at their configured URL, else on their usual port here.
+fn connect_others(settings: &Settings, plan: &Plan, mesh: &Mesh) {
+    for service in Service::ALL
+        .into_iter()
+        .filter(|service| !plan.services.contains(service))
+    {
+        let name = service.name();
+        let url = settings.stack.urls.get(name).cloned().unwrap_or_else(|| {
+            let port = settings.stack.ports.get(name).copied().unwrap_or_default();
+            format!("http://{}", SocketAddr::new(settings.stack.host, port))
+        });
+        // The configuration has been validated.
+        if let Ok(url) = url.parse() {
+            mesh.connect(name, url);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Builds one service after the other out of its settings and what all of them share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use touchstone_client::Common;
+use touchstone_events::EventBus;
+use touchstone_lifecycle::Lifecycle;
+
+use crate::demo;
+use crate::{Profile, Service, Settings};
+
+/// A service could not be built.
+#[derive(Debug, thiserror::Error)]
+#[error("{service} does not start")]
+pub struct BuildError {
+    service: Service,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Prefix of store URIs that follow the data directory.
+const DATA: &str = "data/";
+
+impl Settings {
+    /// Points every default place below `data/` into the data directory, and hands the stack's
+    /// profile and seed down.
+    pub(crate) fn settle(&mut self) {
+        let directory = self.stack.data_dir.clone();
+        for uri in [
+            &mut self.auth.store,
+            &mut self.document.store,
+            &mut self.vector.store,
+            &mut self.generation.store,
+        ] {
+            if let Some(path) = uri
+                .strip_prefix("sqlite://")
+                .and_then(|path| path.strip_prefix(DATA))
+            {
+                *uri = format!("sqlite://{}", directory.join(path).display());
+            }
+        }
+        self.model.directory = self.models_dir();
+        if self.stack.profile == Profile::Production {
+            self.auth.profile = touchstone_auth::Profile::Production;
+        }
+    }
+
+    /// Where models are installed.
+    pub fn models_dir(&self) -> std::path::PathBuf {
+        match Path::new(&self.model.directory).strip_prefix(DATA) {
+            Ok(path) => self.stack.data_dir.join(path),
+            Err(_) => self.model.directory.clone(),
+        }
+    }
+}
+
+/// Builds `service`; its router still has to be mounted and served.
+pub(crate) async fn build(
+    service: Service,
+    settings: &Settings,
+    parser: Option<&Path>,
+    common: &Common,
+    bus: &Arc<dyn EventBus>,
+    life: &Lifecycle,
+) -> Result<Router, BuildError> {
+    let common = common.clone();
+    match service {
+        Service::Model => {
+            let config = settings.model.clone();
+            let deps = touchstone_model::Deps::resolve(&common, &config);
+            touchstone_model::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Vector => {
+            let config = settings.vector.clone();
+            let deps = touchstone_vector::Deps::resolve(common, &config);
+            touchstone_vector::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Embedding => {
+            let config = settings.embedding.clone();
+            let deps = touchstone_embedding::Deps::resolve(&common, &config);
+            touchstone_embedding::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Auth => {
+            let corpus: Arc<[_]> = demo::corpus().into();
+            let deps = touchstone_auth::Deps::resolve(common, corpus);
+            touchstone_auth::build(settings.auth.clone(), deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Document => {
+            let config = settings.document.clone();
+            let mut deps = touchstone_document::Deps::resolve(common, Arc::clone(bus), &config);
+            deps.parser = parser.map(Path::to_owned);
+            touchstone_document::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Retrieval => {
+            let config = settings.retrieval.clone();
+            let deps = touchstone_retrieval::Deps::resolve(common, &config);
+            touchstone_retrieval::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Generation => {
+            let config = settings.generation.clone();
+            let deps = touchstone_generation::Deps::resolve(common, &config);
+            touchstone_generation::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Gateway => {
+            let config = settings.gateway.clone();
+            let deps = touchstone_api_gateway::Deps::resolve(common, &config);
+            touchstone_api_gateway::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+    }
+}
+
+fn of<E: std::error::Error + Send + Sync + 'static>(service: Service) -> impl Fn(E) -> BuildError {
+    move |error| BuildError {
+        service,
+        source: Box::new(error),
+    }
+}

@@ -1,0 +1,60 @@
+//! Benchmarks of the whole stack, printed as one table: what was asked, what was measured.
+//!
+//! Build first (`cargo build --release`), then `cargo run --release -p touchstone-bench`.
+
+mod quality;
+mod system;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use table::Table;
+
+/// Measures this machine's build of the stack against its goals.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Question collections (XQuAD-R `en.json` and `ru.json`); quality is skipped without
+    #[arg(long, value_name = "PATH")]
+    dataset: Vec<PathBuf>,
+    /// Models directory that holds `all-MiniLM-L6-v2`; dense rows are skipped without
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Chunks in the index for the search benchmark
+    #[arg(long, default_value_t = 100_000)]
+    chunks: usize,
+    /// Only these areas: quality, dense, start, ingest, search
+    #[arg(long, value_name = "AREA")]
+    only: Vec<String>,
+    /// The stack's binary [default: `touchstone` beside this one]
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+impl Args {
+    fn wants(&self, area: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == area)
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let mut table = Table::default();
+    if args.wants("quality") {
+        quality::lexical(&args.dataset, &mut table).await?;
+    }
+    if args.wants("dense") {
+        quality::dense(&args.dataset, args.models.as_deref(), &mut table).await?;
+    }
+    let binary = system::binary(args.binary.clone())?;
+    if args.wants("start") {
+        system::start::run(&binary, &mut table).await?;
+    }
+    if args.wants("ingest") || args.wants("search") {
+        system::load::run(&binary, args.chunks, &mut table).await?;
+    }
+    table.print();
+    Ok(ExitCode::SUCCESS)
+}

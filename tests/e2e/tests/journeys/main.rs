@@ -1,0 +1,71 @@
+//! What people do with the stack, once with all services in one process and once with a process
+//! per service over HTTP. The journeys are the same text.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod answers;
+mod bad_input;
+mod documents;
+mod openai;
+
+use support::{Deployment, Mode};
+
+macro_rules! journeys {
+    ($($module:ident :: $journey:ident),+ $(,)?) => {
+        /// One deployment walks every journey, each in tenants of its own.
+        async fn walk(mode: Mode) {
+            let deployment = Deployment::start(mode).await;
+            $(
+                let name = concat!(stringify!($module), "::", stringify!($journey));
+                println!("{mode:?}: {name}");
+                $module::$journey(&deployment.gateway).await;
+            )+
+            deployment.stop().await;
+        }
+    };
+}
+
+journeys! {
+    accounts::register_log_in_refresh_log_out,
+    accounts::api_keys_open_the_door_until_deleted,
+    accounts::forged_credentials_are_refused,
+    documents::every_format_gets_indexed_and_found,
+    documents::a_new_version_replaces_the_old_text,
+    documents::a_deleted_document_is_gone_everywhere,
+    documents::a_repeated_upload_makes_one_document,
+    documents::other_tenants_see_nothing,
+    documents::damaged_files_fail_and_the_service_lives,
+    answers::questions_in_two_languages_are_answered_with_exact_quotes,
+    answers::a_stream_has_its_events_in_order,
+    answers::conversations_remember,
+    answers::search_explains_itself_and_is_prefix_stable,
+    answers::every_service_tells_its_state,
+    openai::chat_completions_answer_whole_and_streamed,
+    bad_input::every_bad_request_has_its_code,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journeys_pass_in_one_process() {
+    walk(Mode::InProcess).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journeys_pass_with_a_process_per_service() {
+    walk(Mode::Processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_generation_the_gateway_answers_with_passages_and_says_so() {
+    let mut deployment = Deployment::start(Mode::Processes).await;
+    answers::ask_works(&deployment.gateway).await;
+    let generation = deployment
+        .processes
+        .remove(&touchstone_stack::Service::Generation)
+        .unwrap();
+    generation.kill().await;
+    answers::ask_is_degraded(&deployment.gateway).await;
+    deployment.stop().await;
+}

@@ -1,0 +1,9 @@
+//! A whole stack to test against, in process or as a process per service, and a client for it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+pub mod client;
+pub mod deployment;
+pub mod files;
+
+pub use client::Client;
+pub use deployment::{Deployment, Mode, Process};
