@@ -53,20 +53,31 @@ fn split(text: &str, block: ByteSpan, found: &mut Vec<ByteSpan>) {
         if lone && abbreviation::holds(&body[start..at], rest) {
             continue;
         }
-        push(text, block.start + start, block.start + end, found);
+        push(text, block, block.start + start, block.start + end, found);
         start = end;
         while chars.next_if(|(next, _)| *next < end).is_some() {}
     }
-    push(text, block.start + start, block.end, found);
+    push(text, block, block.start + start, block.end, found);
 }
 
-fn push(text: &str, start: usize, end: usize, found: &mut Vec<ByteSpan>) {
+/// Adds the sentence between two offsets; marks without a word go with the sentence before them in
+/// the same block.
+fn push(text: &str, block: ByteSpan, start: usize, end: usize, found: &mut Vec<ByteSpan>) {
     let piece = &text[start..end];
     let trimmed = piece.trim();
-    if !trimmed.is_empty() {
-        let start = start + (piece.len() - piece.trim_start().len());
-        found.push(ByteSpan::new(start, start + trimmed.len()));
+    if trimmed.is_empty() {
+        return;
     }
+    let start = start + (piece.len() - piece.trim_start().len());
+    let end = start + trimmed.len();
+    if let Some(last) = found.last_mut()
+        && last.start >= block.start
+        && !trimmed.contains(char::is_alphanumeric)
+    {
+        last.end = end;
+        return;
+    }
+    found.push(ByteSpan::new(start, end));
 }
 
 /// Length of note marks such as `[12]` right after a sentence.
@@ -146,6 +157,8 @@ mod tests {
             "Население составляет 5 тыс. Человек же мало.",
             "Это, т. е. Москва, им. Ленина, ул. Пушкина, д. 5.",
             "Am 3. Oktober wird gefeiert.",
+            "Книга Дж. А. Гобсона (ум. 1940) вышла в Лондоне, тел. 123.",
+            "Oxygen is written O\n2 by chemists who know it.",
         ] {
             assert_eq!(list(text), [text]);
         }
@@ -156,6 +169,14 @@ mod tests {
         assert_eq!(list("He moved to the U.S. The rest stayed.").len(), 2);
         assert_eq!(list("Он родился в 1799 г. Учился в лицее.").len(), 2);
         assert_eq!(list("Яблоки, груши и т. д. Всё свежее.").len(), 2);
+        assert_eq!(list("It grew in the 1970s. Major changes came.").len(), 2);
+        assert_eq!(list("Скорость 1500 об/мин. Ротор вращается.").len(), 2);
+        assert_eq!(list("Законы небесных тел. Майкл Фарадей.").len(), 2);
+        assert_eq!(list("Верно, что a + b = c. Решение ясно.").len(), 2);
+        assert_eq!(
+            list("It was accepted. ... Then it was not."),
+            ["It was accepted. ...", "Then it was not."]
+        );
         assert_eq!(list("They fought World War I. It was long.").len(), 2);
         assert_eq!(list("Apples, pears, etc. All are fresh.").len(), 2);
     }

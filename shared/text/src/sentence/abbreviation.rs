@@ -8,12 +8,14 @@ const ALWAYS: &[&str] = &[
     "i.e",
     "cf",
     "viz",
+    "v",
     "vs",
     "mr",
     "mrs",
     "ms",
     "dr",
     "prof",
+    "дж",
     "т.е",
     "т.к",
     "т.н",
@@ -88,7 +90,6 @@ const OFTEN: &[&str] = &[
     "sgt",
     "sr",
     "st",
-    "tel",
     "univ",
     "vol",
     "англ",
@@ -110,7 +111,6 @@ const OFTEN: &[&str] = &[
     "руб",
     "рис",
     "стр",
-    "тел",
     "трлн",
     "тыс",
     "франц",
@@ -125,6 +125,9 @@ const OFTEN: &[&str] = &[
 const MEASURES: &[&str] = &[
     "г", "гг", "в", "вв", "ч", "м", "мин", "сек", "км", "кг", "чел", "га",
 ];
+
+/// Belong to the number behind them.
+const NUMBERED: &[&str] = &["no", "p", "с", "тел", "tel", "ум", "род"];
 
 /// Lists that trail off: a capital behind them starts a sentence.
 const TRAILS: &[&str] = &["др", "пр", "т.д", "т.п"];
@@ -157,14 +160,14 @@ pub(super) fn holds(before: &str, after: &str) -> bool {
         return false;
     }
     let lower = normalize(token);
-    let letters = lower.chars().filter(|c| c.is_alphabetic()).count();
+    let single = lower.chars().count() == 1;
     if lower.bytes().all(|byte| byte.is_ascii_digit()) {
         return before.trim() == token
             || GERMAN_AFTER_ORDINALS.contains(&normalize(next.text).as_str());
     }
     // «т. е.», «т. д.» are written with a space as well.
     let mut joined = lower.clone();
-    if letters == 1 {
+    if single {
         let head = before[..before.len() - token.len()].trim_end();
         if head.ends_with("т.") && !head[..head.len() - "т.".len()].ends_with(char::is_alphabetic)
         {
@@ -178,17 +181,19 @@ pub(super) fn holds(before: &str, after: &str) -> bool {
     if TRAILS.contains(&joined.as_str()) {
         return !capital;
     }
-    if MEASURES.contains(&lower.as_str()) {
+    if token == lower && MEASURES.contains(&token) {
+        let counted = |c: char| c.is_ascii_digit() || matches!(c, 'I' | 'V' | 'X' | '/');
         let after_number = before[..before.len() - token.len()]
             .trim_end()
-            .ends_with(|c: char| c.is_ascii_digit() || matches!(c, 'I' | 'V' | 'X'));
+            .ends_with(counted);
         return !(after_number && capital);
     }
-    if matches!(token, "no" | "No" | "p" | "с") {
+    let numbered = NUMBERED.contains(&lower.as_str()) && (token == lower || !single);
+    if numbered || (single && token == lower) {
         return next.text.starts_with(|c: char| c.is_ascii_digit());
     }
     let dotted = lower.contains('.') && lower.split('.').all(|part| part.chars().count() == 1);
-    if letters == 1 || dotted || OFTEN.contains(&lower.as_str()) {
+    if single || dotted || OFTEN.contains(&lower.as_str()) {
         let rest = &after[next.span.end..];
         return !(capital && !rest.starts_with('.') && starts_sentences(next.text));
     }

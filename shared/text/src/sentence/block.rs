@@ -3,6 +3,9 @@ use touchstone_types::ByteSpan;
 /// A first line shorter than this share of the next one, without an end mark, is a title.
 const TITLE_SHARE: (usize, usize) = (3, 5);
 
+/// Longest title.
+const TITLE_CHARS: usize = 100;
+
 /// Pieces of a text that no sentence crosses: paragraphs, headings, list items, table rows.
 pub(super) fn blocks(text: &str) -> Vec<ByteSpan> {
     let mut found = Vec::new();
@@ -85,10 +88,7 @@ fn is_title(text: &str, line: ByteSpan, next: Option<&ByteSpan>) -> bool {
     let line = text[line.start..line.end].trim();
     let (share, of) = TITLE_SHARE;
     line.chars().next_back().is_some_and(char::is_alphanumeric)
-        && next
-            .chars()
-            .next()
-            .is_some_and(|c| c.is_uppercase() || c.is_ascii_digit())
+        && next.chars().next().is_some_and(char::is_uppercase)
         && line.len() * of < next.len() * share
 }
 
