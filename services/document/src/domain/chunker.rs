@@ -221,5 +221,4 @@ fn split(text: &str, sentence: ByteSpan, target: usize, max: usize) -> Vec<ByteS
 }
 
 #[cfg(test)]
-#[path = "chunker_tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+mod elements;
+
 use std::cell::RefCell;
 
 use html5ever::tendril::StrTendril;
@@ -6,6 +8,10 @@ use html5ever::tokenizer::{
     BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
 
+use self::elements::{
+    ends_by_sibling, heading_level, hides, is_block, is_container, is_foreign_self_closing,
+    is_navigation, is_void, raw_kind,
+};
 use super::output::{Output, heading_name};
 use super::{ExtractError, Extracted, Limits};
 
@@ -283,121 +289,5 @@ impl Reader {
     }
 }
 
-fn hides(name: &str, value: &str) -> bool {
-    match name {
-        "hidden" => !value.eq_ignore_ascii_case("until-found"),
-        "aria-hidden" => value.eq_ignore_ascii_case("true"),
-        "style" => {
-            let style: String = value
-                .chars()
-                .filter(|c| !c.is_whitespace())
-                .flat_map(char::to_lowercase)
-                .collect();
-            style.contains("display:none")
-                || style.contains("visibility:hidden")
-                || style
-                    .split(';')
-                    .any(|rule| matches!(rule, "font-size:0" | "font-size:0px" | "opacity:0"))
-        }
-        _ => false,
-    }
-}
-
-fn raw_kind(name: &str) -> Option<RawKind> {
-    Some(match name {
-        "title" | "textarea" => RawKind::Rcdata,
-        "style" | "iframe" | "xmp" | "noembed" | "noframes" => RawKind::Rawtext,
-        "script" => RawKind::ScriptData,
-        _ => return None,
-    })
-}
-
-fn heading_level(name: &str) -> Option<u8> {
-    match name.as_bytes() {
-        [b'h', digit @ b'1'..=b'6'] => Some(digit - b'0'),
-        _ => None,
-    }
-}
-
-fn is_navigation(name: &str) -> bool {
-    matches!(name, "nav" | "footer")
-}
-
-fn is_container(name: &str) -> bool {
-    matches!(name, "ul" | "ol" | "dl" | "table" | "menu")
-}
-
-fn ends_by_sibling(name: &str) -> bool {
-    matches!(
-        name,
-        "li" | "p" | "td" | "th" | "tr" | "dt" | "dd" | "option"
-    )
-}
-
-fn is_foreign_self_closing(tag: &Tag) -> bool {
-    tag.self_closing && matches!(&*tag.name, "svg" | "math")
-}
-
-fn is_void(name: &str) -> bool {
-    matches!(
-        name,
-        "area"
-            | "base"
-            | "br"
-            | "col"
-            | "embed"
-            | "hr"
-            | "img"
-            | "input"
-            | "link"
-            | "meta"
-            | "param"
-            | "source"
-            | "track"
-            | "wbr"
-    )
-}
-
-fn is_block(name: &str) -> bool {
-    matches!(
-        name,
-        "address"
-            | "article"
-            | "aside"
-            | "blockquote"
-            | "body"
-            | "caption"
-            | "center"
-            | "details"
-            | "dialog"
-            | "div"
-            | "dl"
-            | "fieldset"
-            | "figcaption"
-            | "figure"
-            | "footer"
-            | "form"
-            | "header"
-            | "hgroup"
-            | "hr"
-            | "html"
-            | "legend"
-            | "main"
-            | "menu"
-            | "nav"
-            | "ol"
-            | "p"
-            | "search"
-            | "section"
-            | "summary"
-            | "table"
-            | "tbody"
-            | "tfoot"
-            | "thead"
-            | "ul"
-    )
-}
-
 #[cfg(test)]
-#[path = "html_tests.rs"]
 mod tests;

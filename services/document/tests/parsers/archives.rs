@@ -34,7 +34,7 @@ fn nested_archives_are_a_bomb() {
     }
     assert!(refusal(&bytes).starts_with("document.zip_bomb"));
     let hidden = docx_with("t", &honest(), |archive| {
-        archive.add("word/media/inner.zip", "PK")
+        archive.add("word/media/inner.zip", "PK");
     });
     assert!(refusal(&hidden).starts_with("document.zip_bomb"));
 }
@@ -42,7 +42,7 @@ fn nested_archives_are_a_bomb() {
 #[test]
 fn embedded_office_objects_are_no_bomb() {
     let bytes = docx_with("t", &honest(), |archive| {
-        archive.add("word/embeddings/Sheet1.xlsx", "PK")
+        archive.add("word/embeddings/Sheet1.xlsx", "PK");
     });
     assert_eq!(formats::preflight(Format::Docx, &bytes), Ok(()));
 }
@@ -66,7 +66,7 @@ fn a_hundred_thousand_entries_are_a_bomb() {
 #[test]
 fn a_part_of_zeros_is_a_bomb() {
     let bytes = docx_with("t", &honest(), |archive| {
-        archive.add_zeros("word/media/a.bmp", 32)
+        archive.add_zeros("word/media/a.bmp", 32);
     });
     assert!(bytes.len() < 64 * 1024);
     assert!(refusal(&bytes).starts_with("document.zip_bomb"));
@@ -111,7 +111,7 @@ fn names_that_climb_and_links_are_refused() {
         assert!(refusal(&bytes).contains("unsafe name"), "{name}");
     }
     let linked = docx_with("t", &honest(), |archive| {
-        archive.add_symlink("word/media/l", "/etc/passwd")
+        archive.add_symlink("word/media/l", "/etc/passwd");
     });
     assert!(refusal(&linked).contains("symbolic link"));
 }
