@@ -89,6 +89,7 @@ fn is_title(text: &str, line: ByteSpan, next: Option<&ByteSpan>) -> bool {
     let (share, of) = TITLE_SHARE;
     line.chars().next_back().is_some_and(char::is_alphanumeric)
         && next.chars().next().is_some_and(char::is_uppercase)
+        && line.chars().count() <= TITLE_CHARS
         && line.len() * of < next.len() * share
 }
 
