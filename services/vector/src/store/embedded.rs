@@ -112,6 +112,11 @@ impl EmbeddedStore {
         *self.inner.state.borrow() == State::Ready
     }
 
+    /// About how much memory the index takes.
+    pub fn index_bytes(&self) -> usize {
+        self.inner.index.bytes()
+    }
+
     /// Whether the rows answer.
     pub async fn ping(&self) -> bool {
         self.inner.rows.ping().await.is_ok()

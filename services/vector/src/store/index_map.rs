@@ -81,6 +81,15 @@ impl IndexMap {
         snapshots.values().map(Snapshot::len).sum()
     }
 
+    /// About how much memory all of it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let snapshots = self
+            .snapshots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        snapshots.values().map(Snapshot::bytes).sum()
+    }
+
     fn measure(&self, snapshot: &Snapshot, sign: i64) {
         self.metrics.points.inc_by(sign * signed(snapshot.len()));
         self.metrics

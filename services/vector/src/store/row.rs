@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
+use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 use touchstone_api::document::Metadata;
 use touchstone_api::vector::{Payload, Point};
-use touchstone_types::{ChunkId, Source, SparseVector, TenantId};
+use touchstone_types::{ChunkId, DocumentId, Source, SparseVector, TenantId};
 use uuid::Uuid;
 
 use super::codec::{decode_dense, decode_sparse, encode_dense, encode_sparse};
@@ -146,33 +147,68 @@ pub(super) fn entry(row: &SqliteRow) -> Result<Entry, Error> {
     })
 }
 
-pub(super) fn payload(row: &SqliteRow) -> Result<(ChunkId, Payload), Error> {
-    let key: i64 = row.try_get(0).map_err(store)?;
+/// A payload as the store's statement lists it.
+#[derive(Deserialize)]
+struct PayloadRow(
+    i64,
+    Uuid,
+    DocumentId,
+    u32,
+    u32,
+    usize,
+    usize,
+    String,
+    String,
+    i64,
+    Option<String>,
+    String,
+    Option<String>,
+    String,
+);
+
+/// Payloads by id out of one JSON array of rows.
+pub(super) fn decode_payloads(rows: &str) -> Result<Vec<(ChunkId, Payload)>, Error> {
+    let rows: Vec<PayloadRow> = serde_json::from_str(rows).map_err(|_| Error::Corrupt {
+        key: 0,
+        reason: "payloads that do not decode",
+    })?;
+    rows.into_iter().map(payload).collect()
+}
+
+fn payload(row: PayloadRow) -> Result<(ChunkId, Payload), Error> {
+    let PayloadRow(
+        key,
+        id,
+        document_id,
+        version,
+        ordinal,
+        start,
+        end,
+        language,
+        source_word,
+        created_at,
+        facts,
+        title,
+        heading,
+        text,
+    ) = row;
     let corrupt = |reason| Error::Corrupt { key, reason };
-    let micros: i64 = row.try_get(9).map_err(store)?;
-    let size = |column: usize| -> Result<usize, Error> {
-        let value: i64 = row.try_get(column).map_err(store)?;
-        usize::try_from(value).map_err(|_| corrupt("a negative offset"))
-    };
     let payload = Payload {
-        document_id: id(row.try_get(2).map_err(store)?).map_err(corrupt)?,
-        version: row.try_get(3).map_err(store)?,
-        ordinal: row.try_get(4).map_err(store)?,
-        start: size(5)?,
-        end: size(6)?,
-        language: row.try_get(7).map_err(store)?,
-        source: source(row.try_get(8).map_err(store)?).map_err(corrupt)?,
-        created_at: DateTime::from_timestamp_micros(micros)
+        document_id,
+        version,
+        ordinal,
+        start,
+        end,
+        text,
+        title,
+        heading,
+        language,
+        source: source(&source_word).map_err(corrupt)?,
+        created_at: DateTime::from_timestamp_micros(created_at)
             .ok_or_else(|| corrupt("a time out of range"))?,
-        metadata: metadata(row.try_get(10).map_err(store)?).map_err(corrupt)?,
-        title: row.try_get(11).map_err(store)?,
-        heading: row.try_get(12).map_err(store)?,
-        text: row.try_get(13).map_err(store)?,
+        metadata: metadata(facts.as_deref()).map_err(corrupt)?,
     };
-    Ok((
-        id(row.try_get(1).map_err(store)?).map_err(corrupt)?,
-        payload,
-    ))
+    Ok((ChunkId::from_uuid(id), payload))
 }
 
 pub(super) fn vectors(

@@ -133,3 +133,22 @@ async fn a_damaged_row_is_never_served_and_removing_its_collection_heals() {
     with_points(&store, 2).await;
     assert_eq!(store.count(&everything()).await.unwrap(), 2);
 }
+
+#[tokio::test]
+async fn rows_are_found_by_their_keys() {
+    use super::sqlite::{DELETE, PAYLOADS, VECTORS};
+    let life = Lifecycle::new();
+    let store = open("sqlite::memory:", &life).await;
+    for statement in [DELETE, PAYLOADS, VECTORS] {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
+            .bind("[1]")
+            .bind(1)
+            .bind(TENANT.as_uuid().as_bytes().as_slice())
+            .fetch_all(store.inner.rows.database().read())
+            .await
+            .unwrap();
+        let by_key = "SEARCH points USING INTEGER PRIMARY KEY (rowid=?)";
+        assert!(plan.iter().any(|step| step.3 == by_key), "{plan:?}");
+    }
+}
