@@ -5,6 +5,9 @@ use touchstone_text::sentences;
 /// Longest text that waits for its end; past it the claim is cut where it stands.
 const MAX_CLAIM_BYTES: usize = 4_000;
 
+/// Without one of these no sentence has ended within a line.
+const ENDS: [char; 11] = ['.', '!', '?', '…', '‽', '؟', '۔', '।', '。', '！', '？'];
+
 /// A stream's text up to where its sentences are certain.
 ///
 /// The cuts do not depend on how the stream was cut into pieces: they are looked for only at
@@ -31,7 +34,7 @@ impl Splitter {
             self.buffer.push(c);
             if c == '\n' || self.buffer.len() >= MAX_CLAIM_BYTES {
                 self.drain(&mut pieces);
-            } else if c.is_whitespace() {
+            } else if c.is_whitespace() && self.buffer.contains(ENDS) {
                 self.cut(&mut pieces);
             }
         }

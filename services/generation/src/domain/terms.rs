@@ -10,9 +10,35 @@ use touchstone_types::ByteSpan;
 pub struct Lexicon {
     ids: HashMap<String, u32>,
     words: Vec<String>,
+    /// Words as they were written, by language: most words come again and again.
+    known: HashMap<Language, HashMap<String, Analysis>>,
+}
+
+/// What does not depend on where a word stands.
+#[derive(Clone, Copy, Debug)]
+struct Analysis {
+    form: u32,
+    stem: u32,
+    is_stopword: bool,
+    has_digit: bool,
 }
 
 impl Lexicon {
+    fn analyse(&mut self, word: &str, language: Language) -> Analysis {
+        if let Some(known) = self.known.get(&language).and_then(|words| words.get(word)) {
+            return *known;
+        }
+        let normalized = normalize(word);
+        let analysis = Analysis {
+            is_stopword: is_stopword(&normalized, language),
+            has_digit: normalized.bytes().any(|byte| byte.is_ascii_digit()),
+            stem: self.intern(stem(word, language)),
+            form: self.intern(normalized),
+        };
+        self.known.entry(language).or_default().insert(word.to_owned(), analysis);
+        analysis
+    }
+
     /// The number of a word; a new one for a word not seen before.
     pub fn intern(&mut self, word: String) -> u32 {
         if let Some(id) = self.ids.get(&word) {
@@ -54,15 +80,9 @@ pub fn tokens(text: &str, language: Language, lexicon: &mut Lexicon) -> Vec<Toke
         if is_footnote(text, word.span) {
             continue;
         }
-        let normalized = normalize(word.text);
-        found.push(Token {
-            span: word.span,
-            is_stopword: is_stopword(&normalized, language),
-            is_capital: word.text.chars().next().is_some_and(char::is_uppercase),
-            has_digit: normalized.bytes().any(|byte| byte.is_ascii_digit()),
-            stem: lexicon.intern(stem(word.text, language)),
-            form: lexicon.intern(normalized),
-        });
+        let Analysis { form, stem, is_stopword, has_digit } = lexicon.analyse(word.text, language);
+        let is_capital = word.text.chars().next().is_some_and(char::is_uppercase);
+        found.push(Token { span: word.span, form, stem, is_stopword, is_capital, has_digit });
     }
     found
 }

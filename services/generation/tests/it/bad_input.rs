@@ -1,94 +1,50 @@
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
+use touchstone_generation::Config;
 use touchstone_testing::TestClient;
 
 use crate::world::{Found, World};
 
-#[tokio::test]
-async fn every_bad_request_is_a_problem_with_its_code() {
-    let world = World::with(Found::Rivers, |config| {
-        config.max_body = bytesize::ByteSize::kib(64)
-    })
-    .await;
-    let unknown = "01890000-0000-7000-8000-000000000000";
+const ID: &str = "01890000-0000-7000-8000-000000000000";
+const ASK: &str = "/ask";
+const CHAT: &str = "/v1/chat/completions";
+const GENERATE: &str = "/generate";
+const INVALID: &str = "422 request.invalid";
+
+fn cases() -> Vec<(&'static str, Value, &'static str)> {
     let user = json!([{ "role": "user", "content": "x" }]);
-    let cases = [
-        ("/ask", json!({}), "422 request.invalid"),
-        ("/ask", json!({ "question": "" }), "422 request.invalid"),
+    let long = |chars| "x".repeat(chars);
+    vec![
+        (ASK, json!({}), INVALID),
+        (ASK, json!({ "question": "" }), INVALID),
+        (ASK, json!({ "question": long(2_001) }), INVALID),
+        (ASK, json!({ "question": 7 }), INVALID),
+        (ASK, json!({ "question": "x", "limit": 0 }), INVALID),
+        (ASK, json!({ "question": "x", "limit": 21 }), INVALID),
+        (ASK, json!({ "question": "x", "tenant_id": ID }), INVALID),
+        (ASK, json!({ "question": "x", "provider": "?" }), "404 generation.unknown_provider"),
+        (ASK, json!({ "question": "x", "conversation_id": "x" }), INVALID),
         (
-            "/ask",
-            json!({ "question": "x".repeat(2_001) }),
-            "422 request.invalid",
-        ),
-        ("/ask", json!({ "question": 7 }), "422 request.invalid"),
-        (
-            "/ask",
-            json!({ "question": "x", "limit": 0 }),
-            "422 request.invalid",
-        ),
-        (
-            "/ask",
-            json!({ "question": "x", "limit": 21 }),
-            "422 request.invalid",
-        ),
-        (
-            "/ask",
-            json!({ "question": "x", "tenant_id": unknown }),
-            "422 request.invalid",
-        ),
-        (
-            "/ask",
-            json!({ "question": "x", "provider": "gpt-9" }),
-            "404 generation.unknown_provider",
-        ),
-        (
-            "/ask",
-            json!({ "question": "x", "conversation_id": "x" }),
-            "422 request.invalid",
-        ),
-        (
-            "/ask",
-            json!({ "question": "x", "conversation_id": unknown }),
+            ASK,
+            json!({ "question": "x", "conversation_id": ID }),
             "404 generation.unknown_conversation",
         ),
-        (
-            "/ask",
-            json!({ "question": "x".repeat(70_000) }),
-            "413 request.too_large",
-        ),
-        ("/generate", json!({ "prompt": "" }), "422 request.invalid"),
-        (
-            "/generate",
-            json!({ "prompt": "x", "max_tokens": 0 }),
-            "422 request.invalid",
-        ),
-        (
-            "/generate",
-            json!({ "prompt": "x".repeat(32_001) }),
-            "422 request.invalid",
-        ),
-        (
-            "/v1/chat/completions",
-            json!({ "model": "touchstone" }),
-            "422 request.invalid",
-        ),
-        (
-            "/v1/chat/completions",
-            json!({ "model": "touchstone", "messages": [] }),
-            "422 request.invalid",
-        ),
-        (
-            "/v1/chat/completions",
-            json!({ "model": "gpt-9", "messages": user }),
-            "404 generation.unknown_model",
-        ),
-        (
-            "/v1/chat/completions",
-            json!({ "model": "touchstone", "messages": user, "temperature": 3 }),
-            "422 request.invalid",
-        ),
-    ];
-    for (path, body, expected) in cases {
+        (ASK, json!({ "question": long(70_000) }), "413 request.too_large"),
+        (GENERATE, json!({ "prompt": "" }), INVALID),
+        (GENERATE, json!({ "prompt": "x", "max_tokens": 0 }), INVALID),
+        (GENERATE, json!({ "prompt": long(32_001) }), INVALID),
+        (CHAT, json!({ "model": "touchstone" }), INVALID),
+        (CHAT, json!({ "model": "touchstone", "messages": [] }), INVALID),
+        (CHAT, json!({ "model": "?", "messages": user }), "404 generation.unknown_model"),
+        (CHAT, json!({ "model": "touchstone", "messages": user, "temperature": 3 }), INVALID),
+    ]
+}
+
+#[tokio::test]
+async fn every_bad_request_is_a_problem_with_its_code() {
+    let small = |config: &mut Config| config.max_body = bytesize::ByteSize::kib(64);
+    let world = World::with(Found::Rivers, small).await;
+    for (path, body, expected) in cases() {
         let answer = world.client.post(path, &body).await;
         assert_eq!(answer.problem(), expected, "{path}");
     }
