@@ -71,7 +71,14 @@ impl Batcher {
     ) -> Self {
         let places = Arc::new(Semaphore::new(config.queue));
         let lines = Mutex::default();
-        Self(Arc::new(Inner { client, config, metrics, life, places, lines }))
+        Self(Arc::new(Inner {
+            client,
+            config,
+            metrics,
+            life,
+            places,
+            lines,
+        }))
     }
 
     /// The vectors of texts, in order.
@@ -108,7 +115,15 @@ impl Batcher {
             let place = place.map_err(|_| Error::Stopping)?;
             let (reply, answer) = oneshot::channel();
             let deadline = caller.context.deadline;
-            self.enqueue(&line, Job { text, deadline, reply, place });
+            self.enqueue(
+                &line,
+                Job {
+                    text,
+                    deadline,
+                    reply,
+                    place,
+                },
+            );
             replies.push(answer);
         }
         let mut vectors = Vec::with_capacity(replies.len());
@@ -122,7 +137,12 @@ impl Batcher {
         let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry((model.to_owned(), kind)).or_insert_with(|| {
             let (queue, full) = (Mutex::default(), Notify::new());
-            Arc::new(Line { model: model.to_owned(), kind, queue, full })
+            Arc::new(Line {
+                model: model.to_owned(),
+                kind,
+                queue,
+                full,
+            })
         });
         Arc::clone(line)
     }
@@ -141,7 +161,10 @@ impl Batcher {
         };
         if start {
             let (batcher, drainer) = (self.clone(), Drainer::new(line));
-            self.0.life.spawn("embedding.batch", async move { batcher.drain(drainer).await });
+            self.0.life.spawn(
+                "embedding.batch",
+                async move { batcher.drain(drainer).await },
+            );
         }
     }
 
@@ -156,7 +179,9 @@ impl Batcher {
                 let _ = wait.await;
             }
             fresh = false;
-            let Some(batch) = self.next_batch(&line, &mut drainer) else { return };
+            let Some(batch) = self.next_batch(&line, &mut drainer) else {
+                return;
+            };
             self.answer(&line, batch).await;
         }
     }
@@ -167,7 +192,9 @@ impl Batcher {
         let mut queue = line.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batch = Vec::new();
         while batch.len() < self.0.config.max_texts {
-            let Some(job) = queue.jobs.pop_front() else { break };
+            let Some(job) = queue.jobs.pop_front() else {
+                break;
+            };
             self.0.metrics.waiting.dec();
             if !job.reply.is_closed() {
                 batch.push(job);
@@ -184,7 +211,13 @@ impl Batcher {
         let mut texts = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
         let mut deadline = Some(None);
-        for Job { text, deadline: own, reply, place } in batch {
+        for Job {
+            text,
+            deadline: own,
+            reply,
+            place,
+        } in batch
+        {
             drop(place);
             texts.push(text);
             replies.push(reply);
@@ -223,9 +256,9 @@ impl Batcher {
         for text in texts {
             let result = self.call_once(caller, line, vec![text]).await;
             results.push(match result {
-                Ok(mut vectors) => {
-                    vectors.pop().ok_or_else(|| Error::BadAnswer(line.model.clone()))
-                }
+                Ok(mut vectors) => vectors
+                    .pop()
+                    .ok_or_else(|| Error::BadAnswer(line.model.clone())),
                 Err((error, _)) => Err(error),
             });
         }
@@ -239,7 +272,10 @@ impl Batcher {
         texts: Vec<String>,
     ) -> Result<Vec<Vector>, (Error, Vec<String>)> {
         self.0.metrics.batch_texts.observe(texts.len() as f64);
-        let request = EmbedRequest { input: texts, kind: line.kind };
+        let request = EmbedRequest {
+            input: texts,
+            kind: line.kind,
+        };
         match self.0.client.embed(caller, &line.model, &request).await {
             Err(error) => Err((Error::Model(error), request.input)),
             Ok(answer) if answer.vectors.len() != request.input.len() => {
@@ -252,7 +288,11 @@ impl Batcher {
 
 impl Line {
     fn len(&self) -> usize {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).jobs.len()
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .jobs
+            .len()
     }
 }
 
@@ -265,7 +305,10 @@ struct Drainer {
 
 impl Drainer {
     fn new(line: &Arc<Line>) -> Self {
-        Self { line: Arc::clone(line), signed_off: false }
+        Self {
+            line: Arc::clone(line),
+            signed_off: false,
+        }
     }
 
     fn sign_off(&mut self, queue: &mut Queue) {

@@ -31,7 +31,11 @@ struct Known {
 impl Catalog {
     /// Believes the list for `ttl`.
     pub fn new(client: ModelClient, ttl: Duration) -> Self {
-        Self { client, ttl, known: Mutex::new(None) }
+        Self {
+            client,
+            ttl,
+            known: Mutex::new(None),
+        }
     }
 
     /// The models, from a list no older than `age`; an older one when the service is away.
@@ -43,10 +47,16 @@ impl Catalog {
         match self.client.list(caller).await {
             Ok(list) => {
                 let models: Arc<[Model]> = list.items.into();
-                *known = Some(Known { models: Arc::clone(&models), asked: Instant::now() });
+                *known = Some(Known {
+                    models: Arc::clone(&models),
+                    asked: Instant::now(),
+                });
                 Ok(models)
             }
-            Err(error) => known.as_ref().map(|known| Arc::clone(&known.models)).ok_or(error),
+            Err(error) => known
+                .as_ref()
+                .map(|known| Arc::clone(&known.models))
+                .ok_or(error),
         }
     }
 

@@ -46,8 +46,19 @@ pub struct LexicalConfig {
 
 impl From<LexicalConfig> for LexicalParams {
     fn from(config: LexicalConfig) -> Self {
-        let LexicalConfig { k1, b, average_tokens, char_grams, .. } = config;
-        Self { k1, b, average_tokens, char_grams }
+        let LexicalConfig {
+            k1,
+            b,
+            average_tokens,
+            char_grams,
+            ..
+        } = config;
+        Self {
+            k1,
+            b,
+            average_tokens,
+            char_grams,
+        }
     }
 }
 
@@ -80,20 +91,44 @@ impl Section for Config {
 
     fn validate(&self, problems: &mut Problems) {
         let Self { lexical, batch, .. } = self;
-        problems.check(!self.dense_timeout.is_zero(), "dense_timeout", "must be positive");
-        problems.check(self.max_text_bytes.as_u64() > 0, "max_text_bytes", "must be positive");
+        problems.check(
+            !self.dense_timeout.is_zero(),
+            "dense_timeout",
+            "must be positive",
+        );
+        problems.check(
+            self.max_text_bytes.as_u64() > 0,
+            "max_text_bytes",
+            "must be positive",
+        );
         problems.check(lexical.k1 >= 0.0, "lexical.k1", "must be 0 or more");
-        problems.check((0.0..=1.0).contains(&lexical.b), "lexical.b", "must lie in 0 to 1");
-        problems.check(lexical.average_tokens >= 1.0, "lexical.average_tokens", "must be 1 or more");
+        problems.check(
+            (0.0..=1.0).contains(&lexical.b),
+            "lexical.b",
+            "must lie in 0 to 1",
+        );
+        problems.check(
+            lexical.average_tokens >= 1.0,
+            "lexical.average_tokens",
+            "must be 1 or more",
+        );
         problems.check(lexical.workers > 0, "lexical.workers", "must be positive");
-        problems.check((1..=256).contains(&batch.max_texts), "batch.max_texts", "must lie in 1 to 256");
+        problems.check(
+            (1..=256).contains(&batch.max_texts),
+            "batch.max_texts",
+            "must lie in 1 to 256",
+        );
         problems.check(
             batch.max_wait <= Duration::from_secs(1),
             "batch.max_wait",
             "must be 1s or less",
         );
         problems.check(batch.in_flight > 0, "batch.in_flight", "must be positive");
-        problems.check(batch.queue >= 256, "batch.queue", "must be 256 or more, one whole request");
+        problems.check(
+            batch.queue >= 256,
+            "batch.queue",
+            "must be 256 or more, one whole request",
+        );
     }
 }
 
@@ -104,6 +139,9 @@ mod tests {
     #[test]
     fn the_defaults_hold_and_are_those_of_the_domain() {
         let config: Config = touchstone_config::defaults();
-        assert_eq!(LexicalParams::from(config.lexical), LexicalParams::default());
+        assert_eq!(
+            LexicalParams::from(config.lexical),
+            LexicalParams::default()
+        );
     }
 }

@@ -63,10 +63,12 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let metrics = metrics::Metrics::new(&deps.metrics.scope("embedding"));
     let embedding = Embedding::new(&config, deps.model, metrics, &life);
     let state = embedding.clone();
-    Ok(Surface::new("embedding", &life, &deps.metrics, deps.verifier, deps.ids)
-        .body_limit(BODY_LIMIT_BYTES)
-        .health(move || health(state.clone()))
-        .finish(routes::router(embedding)))
+    Ok(
+        Surface::new("embedding", &life, &deps.metrics, deps.verifier, deps.ids)
+            .body_limit(BODY_LIMIT_BYTES)
+            .health(move || health(state.clone()))
+            .finish(routes::router(embedding)),
+    )
 }
 
 async fn health(embedding: Embedding) -> HealthReport {
@@ -81,10 +83,16 @@ async fn health(embedding: Embedding) -> HealthReport {
             .with("lexical", model.lexical),
         State::Waiting(model) => report
             .with("dense", model.id)
-            .with("error", model.error.unwrap_or_else(|| "the model is not loaded".to_owned()))
+            .with(
+                "error",
+                model
+                    .error
+                    .unwrap_or_else(|| "the model is not loaded".to_owned()),
+            )
             .degraded_unless(false),
-        State::Unknown(error) => {
-            report.with("dense", "unknown").with("error", error).degraded_unless(false)
-        }
+        State::Unknown(error) => report
+            .with("dense", "unknown")
+            .with("error", error)
+            .degraded_unless(false),
     }
 }

@@ -49,8 +49,10 @@ impl Metrics {
         Self {
             texts: scope.counter("texts", "Texts that got sparse vectors"),
             dense: scope.counter_by("dense_vectors", "Dense vectors handed out"),
-            degraded: scope
-                .counter("degraded", "Requests answered without the dense vectors that are on"),
+            degraded: scope.counter(
+                "degraded",
+                "Requests answered without the dense vectors that are on",
+            ),
             batch_texts: scope.histogram("batch_texts", "Texts per call of a model", &TEXTS),
             waiting: scope.gauge("waiting", "Texts that wait for a model"),
             sparse_seconds: scope.histogram(
@@ -63,6 +65,8 @@ impl Metrics {
 
     /// Counts dense vectors.
     pub fn count_dense(&self, origin: Origin, count: usize) {
-        self.dense.get_or_create(&ByOrigin { origin }).inc_by(count as u64);
+        self.dense
+            .get_or_create(&ByOrigin { origin })
+            .inc_by(count as u64);
     }
 }

@@ -100,11 +100,21 @@ impl Embedding {
         caller: &Caller,
         request: EmbeddingRequest,
     ) -> Result<Embedded, Error> {
-        let EmbeddingRequest { input, kind, model, language, sparse_only } = request;
+        let EmbeddingRequest {
+            input,
+            kind,
+            model,
+            language,
+            sparse_only,
+        } = request;
         self.check(&input)?;
         let language = language.map(|code| Language::from_code(&code));
         let texts: Arc<[String]> = input.into();
-        let wanted = if sparse_only { Wanted::Nothing } else { Wanted::of(model) };
+        let wanted = if sparse_only {
+            Wanted::Nothing
+        } else {
+            Wanted::of(model)
+        };
         let (sparse, dense) = tokio::join!(
             self.sparse(caller, Arc::clone(&texts), kind, language),
             self.dense(caller, &texts, kind, wanted),
@@ -114,13 +124,25 @@ impl Embedding {
         let tokens = sparse.iter().map(|sparse| sparse.tokens).sum();
         self.0.metrics.texts.inc_by(sparse.len() as u64);
         let (model, dimension, vectors) = match dense {
-            Some(Dense { model, dimension, vectors }) => (Some(model), Some(dimension), vectors),
+            Some(Dense {
+                model,
+                dimension,
+                vectors,
+            }) => (Some(model), Some(dimension), vectors),
             None => (None, None, Vec::new()),
         };
         let mut vectors = vectors.into_iter();
         let chars = self.0.char_grams;
-        let items = sparse.into_iter().map(|sparse| item(sparse, chars, vectors.next())).collect();
-        let response = EmbeddingResponse { model, dimension, items, usage: Usage { tokens } };
+        let items = sparse
+            .into_iter()
+            .map(|sparse| item(sparse, chars, vectors.next()))
+            .collect();
+        let response = EmbeddingResponse {
+            model,
+            dimension,
+            items,
+            usage: Usage { tokens },
+        };
         Ok(Embedded { response, degraded })
     }
 
@@ -139,8 +161,13 @@ impl Embedding {
         } else {
             self.0.catalog.embedder(caller, &model).await?
         };
-        let words = texts.iter().map(|text| touchstone_text::words(text).count()).sum();
-        let dense = self.vectors(caller, &model, EmbeddingKind::Passage, &texts).await?;
+        let words = texts
+            .iter()
+            .map(|text| touchstone_text::words(text).count())
+            .sum();
+        let dense = self
+            .vectors(caller, &model, EmbeddingKind::Passage, &texts)
+            .await?;
         Ok((dense, words))
     }
 
@@ -160,7 +187,12 @@ impl Embedding {
             if texts.iter().map(String::len).sum::<usize>() <= INLINE_BYTES {
                 return Ok(texts.iter().map(encode).collect());
             }
-            let _permit = self.0.workers.acquire().await.map_err(|_| Error::Stopping)?;
+            let _permit = self
+                .0
+                .workers
+                .acquire()
+                .await
+                .map_err(|_| Error::Stopping)?;
             tokio::task::spawn_blocking(move || texts.par_iter().map(encode).collect())
                 .await
                 .map_err(|_| Error::Encoder)
@@ -172,7 +204,10 @@ impl Embedding {
                 .await
                 .unwrap_or(Err(Error::Deadline)),
         };
-        self.0.metrics.sparse_seconds.observe(start.elapsed().as_secs_f64());
+        self.0
+            .metrics
+            .sparse_seconds
+            .observe(start.elapsed().as_secs_f64());
         result
     }
 
@@ -187,7 +222,10 @@ impl Embedding {
             Wanted::Nothing => Ok((None, false)),
             Wanted::Named(id) => {
                 let model = self.0.catalog.embedder(caller, &id).await?;
-                Ok((Some(self.vectors(caller, &model, kind, texts).await?), false))
+                Ok((
+                    Some(self.vectors(caller, &model, kind, texts).await?),
+                    false,
+                ))
             }
             Wanted::Active => {
                 let caller = self.hurried(caller);
@@ -207,7 +245,9 @@ impl Embedding {
                         Err(Error::DenseUnavailable(error))
                     }
                     (Err(_), EmbeddingKind::Passage) => {
-                        Err(Error::DenseUnavailable(ClientError::Timeout { service: "model" }))
+                        Err(Error::DenseUnavailable(ClientError::Timeout {
+                            service: "model",
+                        }))
                     }
                 }
             }
@@ -216,7 +256,10 @@ impl Embedding {
 
     /// The caller with a deadline that leaves time for a degraded answer.
     fn hurried(&self, caller: &Caller) -> Caller {
-        let left = caller.context.remaining().map(|left| left.mul_f64(DENSE_SHARE));
+        let left = caller
+            .context
+            .remaining()
+            .map(|left| left.mul_f64(DENSE_SHARE));
         caller.within(left.map_or(self.0.dense_timeout, |left| left.min(self.0.dense_timeout)))
     }
 
@@ -229,12 +272,19 @@ impl Embedding {
     ) -> Result<Dense, Error> {
         let keys: Vec<_> = texts.iter().map(|text| key(model, kind, text)).collect();
         let mut found: Vec<_> = keys.iter().map(|key| self.0.cache.get(key)).collect();
-        let missing: Vec<_> =
-            (0..texts.len()).filter(|place| found[*place].is_none()).collect();
-        self.0.metrics.count_dense(Origin::Cache, texts.len() - missing.len());
+        let missing: Vec<_> = (0..texts.len())
+            .filter(|place| found[*place].is_none())
+            .collect();
+        self.0
+            .metrics
+            .count_dense(Origin::Cache, texts.len() - missing.len());
         if !missing.is_empty() {
             let wanted = missing.iter().map(|place| texts[*place].clone()).collect();
-            let computed = self.0.batcher.embed(caller, &model.id, kind, wanted).await?;
+            let computed = self
+                .0
+                .batcher
+                .embed(caller, &model.id, kind, wanted)
+                .await?;
             self.0.metrics.count_dense(Origin::Model, computed.len());
             for (place, vector) in missing.into_iter().zip(computed) {
                 self.0.cache.put(keys[place], Arc::clone(&vector));
@@ -247,7 +297,11 @@ impl Embedding {
         if vectors.iter().any(|vector| vector.len() != dimension) {
             return Err(bad());
         }
-        Ok(Dense { model: model.id.clone(), dimension, vectors })
+        Ok(Dense {
+            model: model.id.clone(),
+            dimension,
+            vectors,
+        })
     }
 
     fn check(&self, texts: &[String]) -> Result<(), Error> {
@@ -256,11 +310,14 @@ impl Embedding {
             let rule = format!("`input` has {count} texts; 1 to {TEXTS_LIMIT} are read");
             return Err(Error::Invalid(rule));
         }
-        if let Some(place) =
-            texts.iter().position(|text| text.len() as u64 > self.0.max_text_bytes)
+        if let Some(place) = texts
+            .iter()
+            .position(|text| text.len() as u64 > self.0.max_text_bytes)
         {
             let most = ByteSize(self.0.max_text_bytes);
-            return Err(Error::Invalid(format!("`input[{place}]` is longer than {most}")));
+            return Err(Error::Invalid(format!(
+                "`input[{place}]` is longer than {most}"
+            )));
         }
         Ok(())
     }
@@ -278,7 +335,11 @@ impl Embedding {
 
     /// Names of the sparse vectors.
     pub fn sparse_names(&self) -> Vec<&'static str> {
-        if self.0.char_grams { vec![BM25, CHARS] } else { vec![BM25] }
+        if self.0.char_grams {
+            vec![BM25, CHARS]
+        } else {
+            vec![BM25]
+        }
     }
 
     /// About how many dense vectors are kept.
@@ -314,11 +375,20 @@ impl Wanted {
 }
 
 fn item(sparse: Sparse, with_chars: bool, dense: Option<Vector>) -> WireEmbedding {
-    let Sparse { bm25, chars, language, .. } = sparse;
+    let Sparse {
+        bm25,
+        chars,
+        language,
+        ..
+    } = sparse;
     let mut sparse = BTreeMap::from([(BM25.to_owned(), bm25)]);
     if with_chars {
         sparse.insert(CHARS.to_owned(), chars);
     }
     let dense = dense.map(|vector| vector.to_vec());
-    WireEmbedding { dense, sparse, language: language.code().to_owned() }
+    WireEmbedding {
+        dense,
+        sparse,
+        language: language.code().to_owned(),
+    }
 }

@@ -84,7 +84,10 @@ impl Config {
     /// Id of the active embedder, wherever it is named.
     pub fn active_id(&self) -> Option<&str> {
         if self.active.is_empty() {
-            self.models.iter().find(|model| model.active).map(|model| model.id.as_str())
+            self.models
+                .iter()
+                .find(|model| model.active)
+                .map(|model| model.id.as_str())
         } else {
             Some(&self.active)
         }
@@ -100,8 +103,16 @@ impl Section for Config {
     fn validate(&self, problems: &mut Problems) {
         problems.check(self.workers > 0, "workers", "must be positive");
         problems.check(self.queue > 0, "queue", "must be positive");
-        problems.check(self.batch_tokens >= 64, "batch_tokens", "must be 64 or more");
-        problems.check(self.max_text_bytes.as_u64() > 0, "max_text_bytes", "must be positive");
+        problems.check(
+            self.batch_tokens >= 64,
+            "batch_tokens",
+            "must be 64 or more",
+        );
+        problems.check(
+            self.max_text_bytes.as_u64() > 0,
+            "max_text_bytes",
+            "must be positive",
+        );
         let flagged: Vec<_> = self.models.iter().filter(|model| model.active).collect();
         let named = self.active.is_empty() || flagged.iter().all(|model| model.id == self.active);
         problems.check(
@@ -111,7 +122,9 @@ impl Section for Config {
         );
         for (place, model) in self.models.iter().enumerate() {
             let key = format!("models.{place}");
-            let twice = self.models[..place].iter().any(|other| other.id == model.id);
+            let twice = self.models[..place]
+                .iter()
+                .any(|other| other.id == model.id);
             problems.check(!twice, &key, "an earlier entry has the same id");
             problems.check(
                 is_valid_id(&model.id),
@@ -131,9 +144,17 @@ impl ModelConfig {
             .url
             .as_deref()
             .is_some_and(|url| url.starts_with("http://") || url.starts_with("https://"));
-        problems.check(!openai || http, &of("url"), "an openai model wants an http(s) base URL");
+        problems.check(
+            !openai || http,
+            &of("url"),
+            "an openai model wants an http(s) base URL",
+        );
         let candle = self.runtime == ModelRuntime::Candle;
-        problems.check(candle || self.path.is_none(), &of("path"), "only candle models have a folder");
+        problems.check(
+            candle || self.path.is_none(),
+            &of("path"),
+            "only candle models have a folder",
+        );
         let embeds = candle || self.task != Some(ModelTask::Rerank);
         problems.check(embeds, &of("task"), "only candle models rerank");
         problems.check(
@@ -142,7 +163,11 @@ impl ModelConfig {
             "only an embedder can be the active model",
         );
         problems.check(!self.timeout.is_zero(), &of("timeout"), "must be positive");
-        problems.check(self.dimension != Some(0), &of("dimension"), "must be positive");
+        problems.check(
+            self.dimension != Some(0),
+            &of("dimension"),
+            "must be positive",
+        );
         problems.check(
             self.dimension.is_none_or(|dimension| dimension <= 65_536),
             &of("dimension"),
@@ -185,7 +210,10 @@ mod tests {
             {id = "h", runtime = "hash", task = "rerank", dimension = 0, active = true},
             {id = "h", runtime = "candle", max_tokens = 1}]"#;
         let list = list.replace('\n', " ");
-        let error = Loader::new().set("model.models", list).section::<Config>().unwrap_err();
+        let error = Loader::new()
+            .set("model.models", list)
+            .section::<Config>()
+            .unwrap_err();
         assert_eq!(error.problems.len(), 8, "{error}");
     }
 }

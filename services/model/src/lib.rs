@@ -57,10 +57,12 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let metrics = metrics::Metrics::new(&deps.metrics.scope("model"));
     let models = Models::start(&config, metrics, &life).await?;
     let state = models.clone();
-    Ok(Surface::new("model", &life, &deps.metrics, deps.verifier, deps.ids)
-        .body_limit(BODY_LIMIT_BYTES)
-        .health(move || std::future::ready(health(&state)))
-        .finish(routes::router(models)))
+    Ok(
+        Surface::new("model", &life, &deps.metrics, deps.verifier, deps.ids)
+            .body_limit(BODY_LIMIT_BYTES)
+            .health(move || std::future::ready(health(&state)))
+            .finish(routes::router(models)),
+    )
 }
 
 fn health(models: &Models) -> HealthReport {
@@ -75,12 +77,22 @@ fn health(models: &Models) -> HealthReport {
         .filter_map(|model| Some((model.id.clone(), model.error.clone()?.into())))
         .collect();
     let well = models.active().is_none_or(|id| {
-        known.iter().any(|model| model.id == id && model.status == ModelStatus::Loaded)
+        known
+            .iter()
+            .any(|model| model.id == id && model.status == ModelStatus::Loaded)
     });
     HealthReport::healthy()
-        .with("active", models.active().map_or_else(|| "none".to_owned(), str::to_owned))
+        .with(
+            "active",
+            models
+                .active()
+                .map_or_else(|| "none".to_owned(), str::to_owned),
+        )
         .with("loaded", loaded)
         .with("failed", failed)
-        .with("memory_bytes", known.iter().map(|model| model.memory_bytes).sum::<u64>())
+        .with(
+            "memory_bytes",
+            known.iter().map(|model| model.memory_bytes).sum::<u64>(),
+        )
         .degraded_unless(well)
 }

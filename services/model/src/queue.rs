@@ -61,7 +61,10 @@ impl Queue {
         F: FnOnce(&Budget) -> Result<T, ComputeError> + Send + 'static,
     {
         let budget = Budget::until(deadline);
-        let failed = |source| Error::Compute { id: id.to_owned(), source: Arc::new(source) };
+        let failed = |source| Error::Compute {
+            id: id.to_owned(),
+            source: Arc::new(source),
+        };
         budget.check().map_err(failed)?;
         let Ok(place) = self.places.try_acquire() else {
             self.metrics.refused.inc();
@@ -182,6 +185,9 @@ mod tests {
         let work = |_: &Budget| -> Result<(), ComputeError> { panic!("on purpose") };
         let result = queue.run("m", Lane::Query, None, work).await;
         assert_eq!(result.unwrap_err().code(), "model.compute_failed");
-        assert_eq!(queue.run("m", Lane::Query, None, |_| Ok(1)).await.unwrap(), 1);
+        assert_eq!(
+            queue.run("m", Lane::Query, None, |_| Ok(1)).await.unwrap(),
+            1
+        );
     }
 }

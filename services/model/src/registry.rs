@@ -103,7 +103,10 @@ pub struct Entry {
 
 impl Entry {
     fn new(spec: Spec) -> Arc<Self> {
-        Arc::new(Self { spec, state: watch::Sender::new(State::Unloaded) })
+        Arc::new(Self {
+            spec,
+            state: watch::Sender::new(State::Unloaded),
+        })
     }
 
     /// The wire form.
@@ -147,7 +150,9 @@ impl Entry {
 
 /// A URL without user and password.
 fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     match rest[..authority].rfind('@') {
         Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
@@ -197,14 +202,26 @@ impl Registry {
         for (id, (path, task)) in found {
             let active = self.active.as_deref() == Some(id.as_str());
             entries.entry(id.clone()).or_insert_with(|| {
-                let origin = Origin::Folder { path, prefixes: None, max_tokens: None };
-                Entry::new(Spec { id, task, origin, active, auto_load: active })
+                let origin = Origin::Folder {
+                    path,
+                    prefixes: None,
+                    max_tokens: None,
+                };
+                Entry::new(Spec {
+                    id,
+                    task,
+                    origin,
+                    active,
+                    auto_load: active,
+                })
             });
         }
     }
 
     fn folders(&self) -> BTreeMap<String, (PathBuf, ModelTask)> {
-        let Ok(listing) = fs::read_dir(&self.directory) else { return BTreeMap::new() };
+        let Ok(listing) = fs::read_dir(&self.directory) else {
+            return BTreeMap::new();
+        };
         listing
             .filter_map(|folder| {
                 let folder = folder.ok()?;
@@ -218,7 +235,11 @@ impl Registry {
 
     /// A model.
     pub fn get(&self, id: &str) -> Option<Arc<Entry>> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
     }
 
     /// Every model, by id.
@@ -229,7 +250,10 @@ impl Registry {
 
     /// Memory of all loaded models and of those on their way.
     pub fn memory_bytes(&self) -> u64 {
-        self.all().iter().map(|entry| entry.state.borrow().bytes()).sum()
+        self.all()
+            .iter()
+            .map(|entry| entry.state.borrow().bytes())
+            .sum()
     }
 
     /// Id of the active embedder.
@@ -246,7 +270,10 @@ fn task_of(folder: &Path) -> ModelTask {
 fn configured(model: &ModelConfig, directory: &Path, active: bool) -> Spec {
     let origin = match model.runtime {
         ModelRuntime::Candle => Origin::Folder {
-            path: model.path.clone().unwrap_or_else(|| directory.join(&model.id)),
+            path: model
+                .path
+                .clone()
+                .unwrap_or_else(|| directory.join(&model.id)),
             prefixes: model.prefixes.clone(),
             max_tokens: model.max_tokens,
         },
@@ -265,7 +292,13 @@ fn configured(model: &ModelConfig, directory: &Path, active: bool) -> Spec {
         (Origin::Folder { path, .. }, None) => task_of(path),
         (_, None) => ModelTask::Embed,
     };
-    Spec { id: model.id.clone(), task, origin, active, auto_load: active || model.auto_load }
+    Spec {
+        id: model.id.clone(),
+        task,
+        origin,
+        active,
+        auto_load: active || model.auto_load,
+    }
 }
 
 #[cfg(test)]
@@ -278,14 +311,22 @@ mod tests {
             assert!(is_valid_id(id), "{id}");
         }
         let long = "x".repeat(ID_LIMIT + 1);
-        for id in ["", ".", "..", ".hidden", "a/b", "a\\b", "a b", "é", "-x", &long] {
+        for id in [
+            "", ".", "..", ".hidden", "a/b", "a\\b", "a b", "é", "-x", &long,
+        ] {
             assert!(!is_valid_id(id), "{id}");
         }
     }
 
     #[test]
     fn urls_are_shown_without_credentials() {
-        assert_eq!(without_credentials("https://u:p@host/v1?a@b"), "https://host/v1?a@b");
-        assert_eq!(without_credentials("http://host/v1/@x"), "http://host/v1/@x");
+        assert_eq!(
+            without_credentials("https://u:p@host/v1?a@b"),
+            "https://host/v1?a@b"
+        );
+        assert_eq!(
+            without_credentials("http://host/v1/@x"),
+            "http://host/v1/@x"
+        );
     }
 }

@@ -28,7 +28,9 @@ pub async fn embed(
     let mut response = AppJson(embedded.response).into_response();
     if embedded.degraded {
         let name = HeaderName::from_static(DEGRADED);
-        response.headers_mut().insert(name, HeaderValue::from_static(DENSE));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(DENSE));
     }
     Ok(response)
 }

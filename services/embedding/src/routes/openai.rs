@@ -24,7 +24,12 @@ pub async fn embed(
     Caller(caller): Caller,
     AppJson(request): AppJson<EmbeddingsRequest>,
 ) -> Result<AppJson<EmbeddingsResponse>, Problem> {
-    let EmbeddingsRequest { input, model, encoding_format, dimensions } = request;
+    let EmbeddingsRequest {
+        input,
+        model,
+        encoding_format,
+        dimensions,
+    } = request;
     let texts = match input {
         Input::One(text) => vec![text],
         Input::Many(texts) => texts,
@@ -50,7 +55,10 @@ pub async fn embed(
         object: "list".to_owned(),
         data,
         model: dense.model,
-        usage: EmbeddingsUsage { prompt_tokens: words, total_tokens: words },
+        usage: EmbeddingsUsage {
+            prompt_tokens: words,
+            total_tokens: words,
+        },
     }))
 }
 
@@ -58,7 +66,10 @@ fn encode(vector: &[f32], format: EncodingFormat) -> EncodedVector {
     match format {
         EncodingFormat::Float => EncodedVector::Float(vector.to_vec()),
         EncodingFormat::Base64 => {
-            let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> = vector
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
             EncodedVector::Base64(STANDARD.encode(bytes))
         }
     }

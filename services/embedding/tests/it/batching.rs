@@ -30,7 +30,12 @@ async fn until(mut condition: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_that_gather_while_the_model_works_go_in_one_call() {
     let fake = held();
-    let App { client, identity, life, .. } = app(Some(&fake)).await;
+    let App {
+        client,
+        identity,
+        life,
+        ..
+    } = app(Some(&fake)).await;
     let metrics = identity.metrics.scope("embedding");
     let waiting = |count: usize| {
         let line = format!("touchstone_embedding_waiting {count}\n");
@@ -51,7 +56,10 @@ async fn texts_that_gather_while_the_model_works_go_in_one_call() {
     assert_eq!(first.status, 200);
     for (n, answer) in rest.iter().enumerate() {
         let body: Value = answer.json();
-        assert_eq!(body["items"][0]["dense"][0], format!("text {n}").len() as f64);
+        assert_eq!(
+            body["items"][0]["dense"][0],
+            format!("text {n}").len() as f64
+        );
     }
     assert_eq!(fake.texts_of_calls(), [1, 16, 4]);
     assert!(life.shutdown(Duration::from_mins(1)).await.is_clean());
@@ -63,7 +71,10 @@ async fn one_text_that_the_model_refuses_fails_alone() {
     let App { client, .. } = app(Some(&fake)).await;
     let named = |text: &str| json!({"input": [text], "kind": "passage", "model": "mini"});
     let (good, bad) = (named("good"), named("poison"));
-    let (good, bad) = tokio::join!(client.post("/embeddings", &good), client.post("/embeddings", &bad));
+    let (good, bad) = tokio::join!(
+        client.post("/embeddings", &good),
+        client.post("/embeddings", &bad)
+    );
     assert_eq!(good.status, 200);
     assert_eq!(bad.problem(), "500 model.compute_failed");
 }
@@ -71,7 +82,9 @@ async fn one_text_that_the_model_refuses_fails_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_left_is_not_computed_for() {
     let fake = held();
-    let App { client, identity, .. } = app(Some(&fake)).await;
+    let App {
+        client, identity, ..
+    } = app(Some(&fake)).await;
     let metrics = identity.metrics.scope("embedding");
     let (first, second) = (query("first"), query("second"));
     let mut first = Box::pin(client.post("/embeddings", &first));
@@ -87,7 +100,12 @@ async fn a_caller_who_left_is_not_computed_for() {
     drop(second);
     fake.permits.add_permits(100);
     assert_eq!(first.await.status, 200);
-    until(|| metrics.encode().contains("touchstone_embedding_waiting 0\n")).await;
+    until(|| {
+        metrics
+            .encode()
+            .contains("touchstone_embedding_waiting 0\n")
+    })
+    .await;
     assert_eq!(fake.texts_of_calls(), [1]);
 }
 

@@ -43,11 +43,20 @@ pub fn model(id: &str, task: ModelTask, active: bool) -> Model {
 impl Fake {
     pub fn new(models: Vec<Model>) -> Self {
         let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        Self { calls: Arc::default(), permits, models: models.into() }
+        Self {
+            calls: Arc::default(),
+            permits,
+            models: models.into(),
+        }
     }
 
     pub fn texts_of_calls(&self) -> Vec<usize> {
-        self.calls.lock().unwrap().iter().map(|call| call.input.len()).collect()
+        self.calls
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|call| call.input.len())
+            .collect()
     }
 
     fn router(&self) -> Router {
@@ -59,7 +68,9 @@ impl Fake {
 }
 
 async fn list(State(fake): State<Fake>) -> AppJson<ModelList> {
-    AppJson(ModelList { items: fake.models.to_vec() })
+    AppJson(ModelList {
+        items: fake.models.to_vec(),
+    })
 }
 
 /// The vector of a text is its length and 1; "poison" fails the whole call.
@@ -71,13 +82,30 @@ async fn embed(
     fake.calls.lock().unwrap().push(request.clone());
     fake.permits.acquire().await.unwrap().forget();
     if request.input.iter().any(|text| text == "poison") {
-        return Err(Problem::new(ErrorKind::Internal, "model.compute_failed", "poison"));
+        return Err(Problem::new(
+            ErrorKind::Internal,
+            "model.compute_failed",
+            "poison",
+        ));
     }
     if request.input.iter().any(|text| text == "down") {
-        return Err(Problem::new(ErrorKind::Unavailable, "model.overloaded", "busy"));
+        return Err(Problem::new(
+            ErrorKind::Unavailable,
+            "model.overloaded",
+            "busy",
+        ));
     }
-    let vectors = request.input.iter().map(|text| vec![text.len() as f32, 1.0]).collect();
-    Ok(AppJson(EmbedResponse { model, dimension: 2, vectors, tokens: request.input.len() }))
+    let vectors = request
+        .input
+        .iter()
+        .map(|text| vec![text.len() as f32, 1.0])
+        .collect();
+    Ok(AppJson(EmbedResponse {
+        model,
+        dimension: 2,
+        vectors,
+        tokens: request.input.len(),
+    }))
 }
 
 pub struct App {
@@ -101,5 +129,10 @@ pub async fn app_with(fake: Option<&Fake>, config: Config) -> App {
     let deps = Deps::resolve(&identity.common(), &config);
     let Ok(router) = build(config, deps, &life).await;
     let client = TestClient::new(router.clone(), identity.bearer(&identity.caller()));
-    App { client, identity, life, router }
+    App {
+        client,
+        identity,
+        life,
+        router,
+    }
 }

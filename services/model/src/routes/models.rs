@@ -1,8 +1,8 @@
 //! List, look at, load and unload models.
 
 use axum::extract::State;
-use touchstone_api::model::{Model, ModelList};
 use touchstone_api::Problem as WireProblem;
+use touchstone_api::model::{Model, ModelList};
 use touchstone_web::responses::{CallerErrors, ConflictErrors, IdErrors};
 use touchstone_web::{AppJson, AppPath, Caller, Problem};
 
@@ -13,7 +13,9 @@ use crate::service::Models;
     responses((status = 200, body = ModelList), CallerErrors))]
 #[tracing::instrument(name = "model.list", skip_all)]
 pub async fn list(State(models): State<Models>, _: Caller) -> AppJson<ModelList> {
-    AppJson(ModelList { items: models.list().await })
+    AppJson(ModelList {
+        items: models.list().await,
+    })
 }
 
 /// One model with its state.

@@ -156,7 +156,10 @@ pub struct Budget {
 impl Budget {
     /// Until `deadline`, or without end.
     pub fn until(deadline: Option<Instant>) -> Self {
-        Self { deadline, cancelled: Arc::default() }
+        Self {
+            deadline,
+            cancelled: Arc::default(),
+        }
     }
 
     /// Cancels the computation when it is dropped.
@@ -174,7 +177,10 @@ impl Budget {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(ComputeError::Cancelled);
         }
-        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
             return Err(ComputeError::Deadline);
         }
         Ok(())
@@ -268,7 +274,11 @@ mod tests {
 
     #[test]
     fn refuses_vectors_without_direction() {
-        for mut vector in [vec![0.0, 0.0], vec![f32::NAN, 1.0], vec![f32::INFINITY, 1.0]] {
+        for mut vector in [
+            vec![0.0, 0.0],
+            vec![f32::NAN, 1.0],
+            vec![f32::INFINITY, 1.0],
+        ] {
             assert!(normalize(&mut vector).is_err(), "{vector:?}");
         }
         let mut vector = vec![3.0, 4.0];

@@ -74,7 +74,11 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(ComputeError::Unreachable)?;
-        let mut client = Self { http, dimension: settings.dimension.unwrap_or(0), settings };
+        let mut client = Self {
+            http,
+            dimension: settings.dimension.unwrap_or(0),
+            settings,
+        };
         if client.settings.dimension.is_none() {
             let trial = ["dimension".to_owned()];
             let (vectors, _) = client.call(&trial, &Budget::default()).await?;
@@ -82,7 +86,9 @@ impl Client {
         }
         if client.dimension == 0 || client.dimension > DIMENSION_LIMIT {
             let length = client.dimension;
-            return Err(ComputeError::BadAnswer(format!("a vector of {length} numbers")));
+            return Err(ComputeError::BadAnswer(format!(
+                "a vector of {length} numbers"
+            )));
         }
         Ok(client)
     }
@@ -128,7 +134,11 @@ impl Client {
     ) -> Result<(Vec<Vec<f32>>, usize), ComputeError> {
         budget.check()?;
         let url = format!("{}/embeddings", self.settings.url.trim_end_matches('/'));
-        let body = Request { model: &self.settings.model, input, encoding_format: "float" };
+        let body = Request {
+            model: &self.settings.model,
+            input,
+            encoding_format: "float",
+        };
         let mut request = self.http.post(url).json(&body);
         if !self.settings.key.is_empty() {
             request = request.bearer_auth(self.settings.key.expose());
@@ -153,7 +163,10 @@ impl Client {
                 .get(http::header::RETRY_AFTER)
                 .and_then(|value| value.to_str().ok()?.parse().ok())
                 .map(Duration::from_secs);
-            return Err(ComputeError::Refused { status: status.as_u16(), retry_after });
+            return Err(ComputeError::Refused {
+                status: status.as_u16(),
+                retry_after,
+            });
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -178,7 +191,9 @@ fn in_order(items: Vec<Item>, expected: usize) -> Result<Vec<Vec<f32>>, ComputeE
     }
     let mut ordered: Vec<Option<Vec<f32>>> = vec![None; expected];
     for (position, item) in items.into_iter().enumerate() {
-        let place = ordered.get_mut(item.index.unwrap_or(position)).ok_or_else(wrong)?;
+        let place = ordered
+            .get_mut(item.index.unwrap_or(position))
+            .ok_or_else(wrong)?;
         *place = Some(item.embedding);
     }
     ordered.into_iter().collect::<Option<_>>().ok_or_else(wrong)
@@ -199,7 +214,10 @@ mod tests {
     use super::*;
 
     fn item(index: Option<usize>, value: f32) -> Item {
-        Item { index, embedding: vec![value] }
+        Item {
+            index,
+            embedding: vec![value],
+        }
     }
 
     #[test]

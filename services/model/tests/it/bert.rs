@@ -10,12 +10,19 @@ use touchstone_model::runtime::{Budget, ComputeError, Prefixes};
 use crate::tiny::{self, Head};
 
 pub fn options(name: &str) -> Options {
-    Options { name: name.to_owned(), prefixes: None, max_tokens: None, batch_tokens: 64 }
+    Options {
+        name: name.to_owned(),
+        prefixes: None,
+        max_tokens: None,
+        batch_tokens: 64,
+    }
 }
 
 fn embed(model: &Embedder, texts: &[&str]) -> Vec<Vec<f32>> {
     let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
-    let embedded = model.embed(&texts, EmbeddingKind::Passage, &Budget::default()).unwrap();
+    let embedded = model
+        .embed(&texts, EmbeddingKind::Passage, &Budget::default())
+        .unwrap();
     for vector in &embedded.vectors {
         let length: f32 = vector.iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-5, "not normalised: {length}");
@@ -25,7 +32,11 @@ fn embed(model: &Embedder, texts: &[&str]) -> Vec<Vec<f32>> {
 
 fn assert_begins(vector: &[f32], expected: &[f32]) {
     for (value, expected) in vector.iter().zip(expected) {
-        assert!((value - expected).abs() < 5e-6, "{:?} and {expected}", &vector[..5]);
+        assert!(
+            (value - expected).abs() < 5e-6,
+            "{:?} and {expected}",
+            &vector[..5]
+        );
     }
 }
 
@@ -71,8 +82,14 @@ fn first_token_and_maximum_pooling_equal_the_reference() {
 fn roberta_positions_begin_after_the_padding_id() {
     let model = load(|folder| tiny::xlm_roberta(folder, Head::None));
     let vectors = embed(&model, &["x5 x6 x7", "x9"]);
-    assert_begins(&vectors[0], &[-0.257_509, 0.068_692, -0.005_306, -0.152_505, 0.070_643]);
-    assert_begins(&vectors[1], &[-0.228_133, 0.054_705, 0.007_46, -0.016_984, -0.058_005]);
+    assert_begins(
+        &vectors[0],
+        &[-0.257_509, 0.068_692, -0.005_306, -0.152_505, 0.070_643],
+    );
+    assert_begins(
+        &vectors[1],
+        &[-0.228_133, 0.054_705, 0.007_46, -0.016_984, -0.058_005],
+    );
     // 40 rows of positions, two of them before the first token.
     assert_eq!(model.max_tokens(), 38);
 }
@@ -85,7 +102,9 @@ fn long_texts_are_cut_at_the_longest_input() {
     let vectors = embed(&model, &[&long, &cut]);
     assert_begins(&vectors[0], &vectors[1]);
     let input = [long];
-    let embedded = model.embed(&input, EmbeddingKind::Query, &Budget::default()).unwrap();
+    let embedded = model
+        .embed(&input, EmbeddingKind::Query, &Budget::default())
+        .unwrap();
     assert_eq!(embedded.tokens, 40);
 }
 
@@ -95,13 +114,26 @@ fn e5_models_get_their_prefixes_and_configured_ones_win() {
     tiny::bert(folder.path(), "mean");
     let vector = |options: &Options, text: &str, kind| {
         let model = Embedder::load(folder.path(), options).unwrap();
-        model.embed(&[text.to_owned()], kind, &Budget::default()).unwrap().vectors.remove(0)
+        model
+            .embed(&[text.to_owned()], kind, &Budget::default())
+            .unwrap()
+            .vectors
+            .remove(0)
     };
     let (plain, e5) = (options("plain"), options("tiny-e5"));
     let passage = vector(&e5, "fox", EmbeddingKind::Passage);
-    assert_eq!(passage, vector(&plain, "passage: fox", EmbeddingKind::Query));
-    let prefixes = Prefixes { query: "the ".to_owned(), passage: String::new() };
-    let own = Options { prefixes: Some(prefixes), ..e5 };
+    assert_eq!(
+        passage,
+        vector(&plain, "passage: fox", EmbeddingKind::Query)
+    );
+    let prefixes = Prefixes {
+        query: "the ".to_owned(),
+        passage: String::new(),
+    };
+    let own = Options {
+        prefixes: Some(prefixes),
+        ..e5
+    };
     let query = vector(&own, "fox", EmbeddingKind::Query);
     assert_eq!(query, vector(&plain, "the fox", EmbeddingKind::Query));
     assert_ne!(query, vector(&own, "fox", EmbeddingKind::Passage));
@@ -119,7 +151,9 @@ fn cross_encoders_equal_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     tiny::xlm_roberta(folder.path(), Head::Roberta);
     let model = Reranker::load(folder.path(), &options("cross")).unwrap();
-    let scores = model.rerank("x5 x6", &["x7 x8".to_owned()], &Budget::default()).unwrap();
+    let scores = model
+        .rerank("x5 x6", &["x7 x8".to_owned()], &Budget::default())
+        .unwrap();
     assert_begins(&scores, &[0.103_081]);
 }
 

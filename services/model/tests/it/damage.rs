@@ -36,40 +36,74 @@ const WEIGHTS: &str = "model.safetensors";
 fn each_damage_has_its_reason() {
     let told = |expected: &str, change: fn(&Path)| {
         let reason = refusal(change);
-        assert!(reason.contains(expected), "{reason:?} does not tell {expected:?}");
+        assert!(
+            reason.contains(expected),
+            "{reason:?} does not tell {expected:?}"
+        );
     };
-    told("its length differs", |folder| edit(folder, WEIGHTS, |bytes| bytes.push(0)));
-    told("does not lie inside", |folder| edit(folder, WEIGHTS, |bytes| bytes.truncate(9000)));
-    told("shorter than its header", |folder| edit(folder, WEIGHTS, |bytes| bytes.truncate(4)));
-    told("claims more bytes", |folder| edit(folder, WEIGHTS, |bytes| bytes[7] = 0xff));
-    told("not JSON", |folder| edit(folder, WEIGHTS, |bytes| bytes[8] = b'x'));
+    told("its length differs", |folder| {
+        edit(folder, WEIGHTS, |bytes| bytes.push(0));
+    });
+    told("does not lie inside", |folder| {
+        edit(folder, WEIGHTS, |bytes| bytes.truncate(9000));
+    });
+    told("shorter than its header", |folder| {
+        edit(folder, WEIGHTS, |bytes| bytes.truncate(4));
+    });
+    told("claims more bytes", |folder| {
+        edit(folder, WEIGHTS, |bytes| bytes[7] = 0xff);
+    });
+    told("not JSON", |folder| {
+        edit(folder, WEIGHTS, |bytes| bytes[8] = b'x');
+    });
     told("not finite", |folder| {
         edit(folder, WEIGHTS, |bytes| {
             let end = bytes.len();
             bytes[end - 4000..].fill(0xff);
         });
     });
-    told("`*.safetensors` is missing", |folder| fs::remove_file(folder.join(WEIGHTS)).unwrap());
+    told("`*.safetensors` is missing", |folder| {
+        fs::remove_file(folder.join(WEIGHTS)).unwrap();
+    });
     told("`config.json` is missing", |folder| {
         fs::remove_file(folder.join("config.json")).unwrap();
     });
     told("`config.json` is damaged", |folder| {
         fs::write(folder.join("config.json"), "{").unwrap();
     });
-    told("model type `gpt2`", |folder| replace(folder, "config.json", "\"bert\"", "\"gpt2\""));
+    told("model type `gpt2`", |folder| {
+        replace(folder, "config.json", "\"bert\"", "\"gpt2\"");
+    });
     told("do not divide", |folder| {
-        replace(folder, "config.json", "\"num_attention_heads\":4", "\"num_attention_heads\":5");
+        replace(
+            folder,
+            "config.json",
+            "\"num_attention_heads\":4",
+            "\"num_attention_heads\":5",
+        );
     });
     told("has the shape", |folder| {
-        replace(folder, "config.json", "\"vocab_size\":24", "\"vocab_size\":25");
+        replace(
+            folder,
+            "config.json",
+            "\"vocab_size\":24",
+            "\"vocab_size\":25",
+        );
     });
     told("encoder.layer.2", |folder| {
-        replace(folder, "config.json", "\"num_hidden_layers\":2", "\"num_hidden_layers\":3");
+        replace(
+            folder,
+            "config.json",
+            "\"num_hidden_layers\":2",
+            "\"num_hidden_layers\":3",
+        );
     });
     told("`tokenizer.json` is missing", |folder| {
         fs::remove_file(folder.join("vocab.txt")).unwrap();
     });
-    told("`[SEP]` is missing", |folder| fs::write(folder.join("vocab.txt"), "a\nb").unwrap());
+    told("`[SEP]` is missing", |folder| {
+        fs::write(folder.join("vocab.txt"), "a\nb").unwrap();
+    });
     told("pooling by `weightedmean`", |folder| {
         let config = "{\"pooling_mode_weightedmean_tokens\":true}";
         fs::write(folder.join("1_Pooling/config.json"), config).unwrap();
@@ -79,7 +113,11 @@ fn each_damage_has_its_reason() {
         fs::write(folder.join("modules.json"), modules).unwrap();
     });
     told("SHA-256 differs", |folder| {
-        fs::write(folder.join("SHA256SUMS"), format!("{}  {WEIGHTS}\n", "0".repeat(64))).unwrap();
+        fs::write(
+            folder.join("SHA256SUMS"),
+            format!("{}  {WEIGHTS}\n", "0".repeat(64)),
+        )
+        .unwrap();
     });
 }
 

@@ -1,5 +1,9 @@
 //! The service over its own router, and the networks against reference implementations.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 mod api;
 mod bert;

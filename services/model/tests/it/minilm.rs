@@ -35,8 +35,14 @@ fn minilm_equals_sentence_transformers_to_1e_4() {
     };
     let model = Embedder::load(&PathBuf::from(folder), &options).unwrap();
     assert_eq!((model.dimension(), model.max_tokens()), (384, 256));
-    let texts: Vec<_> = reference.cases.iter().map(|case| case.text.clone()).collect();
-    let together = model.embed(&texts, EmbeddingKind::Passage, &Budget::default()).unwrap();
+    let texts: Vec<_> = reference
+        .cases
+        .iter()
+        .map(|case| case.text.clone())
+        .collect();
+    let together = model
+        .embed(&texts, EmbeddingKind::Passage, &Budget::default())
+        .unwrap();
     let mut worst = 0.0_f32;
     for (case, batched) in reference.cases.iter().zip(&together.vectors) {
         let bytes = STANDARD.decode(&case.vector).unwrap();
@@ -45,7 +51,9 @@ fn minilm_equals_sentence_transformers_to_1e_4() {
             .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
             .collect();
         let one = std::slice::from_ref(&case.text);
-        let alone = model.embed(one, EmbeddingKind::Query, &Budget::default()).unwrap();
+        let alone = model
+            .embed(one, EmbeddingKind::Query, &Budget::default())
+            .unwrap();
         for vector in [batched, &alone.vectors[0]] {
             assert_eq!(vector.len(), expected.len());
             let difference = vector
@@ -57,5 +65,8 @@ fn minilm_equals_sentence_transformers_to_1e_4() {
             assert!(difference < 1e-4, "{difference} for {:?}", case.text);
         }
     }
-    println!("{} texts, largest difference {worst:e}", reference.cases.len());
+    println!(
+        "{} texts, largest difference {worst:e}",
+        reference.cases.len()
+    );
 }

@@ -13,10 +13,14 @@ pub const WIDTH: usize = 32;
 
 /// Numbers in [-0.25, 0.25) by the tensor's name; the reference script draws the same.
 fn fill(name: &str, count: usize) -> Vec<f32> {
-    let mut state = name
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let base = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+    let mut state = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    let base = if name.ends_with("LayerNorm.weight") {
+        1.0
+    } else {
+        0.0
+    };
     (0..count)
         .map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -38,9 +42,18 @@ fn shapes(prefix: &str, segments: usize, head: Head) -> BTreeMap<String, Vec<usi
     let mut add = |name: String, shape: &[usize]| {
         shapes.insert(name, shape.to_vec());
     };
-    add(format!("{prefix}embeddings.word_embeddings.weight"), &[24, WIDTH]);
-    add(format!("{prefix}embeddings.position_embeddings.weight"), &[40, WIDTH]);
-    add(format!("{prefix}embeddings.token_type_embeddings.weight"), &[segments, WIDTH]);
+    add(
+        format!("{prefix}embeddings.word_embeddings.weight"),
+        &[24, WIDTH],
+    );
+    add(
+        format!("{prefix}embeddings.position_embeddings.weight"),
+        &[40, WIDTH],
+    );
+    add(
+        format!("{prefix}embeddings.token_type_embeddings.weight"),
+        &[segments, WIDTH],
+    );
     let mut pairs = vec![(format!("{prefix}embeddings.LayerNorm"), vec![WIDTH])];
     for layer in 0..2 {
         let layer = format!("{prefix}encoder.layer.{layer}");
@@ -109,10 +122,21 @@ fn write_json(folder: &Path, name: &str, value: &serde_json::Value) {
 /// A BERT with a WordPiece vocabulary; `pooling` is `cls`, `mean`, `max`.
 pub fn bert(folder: &Path, pooling: &str) {
     write_json(folder, "config.json", &config("bert", "BertModel", 2));
-    let mode = if pooling == "cls" { "cls_token" } else { &format!("{pooling}_tokens") };
-    write_json(folder, "1_Pooling/config.json", &json!({format!("pooling_mode_{mode}"): true}));
+    let mode = if pooling == "cls" {
+        "cls_token"
+    } else {
+        &format!("{pooling}_tokens")
+    };
+    write_json(
+        folder,
+        "1_Pooling/config.json",
+        &json!({format!("pooling_mode_{mode}"): true}),
+    );
     write_vocabulary(folder);
-    write_weights(&folder.join("model.safetensors"), &shapes("", 2, Head::None));
+    write_weights(
+        &folder.join("model.safetensors"),
+        &shapes("", 2, Head::None),
+    );
 }
 
 /// A cross-encoder on a BERT.
@@ -120,7 +144,10 @@ pub fn bert_reranker(folder: &Path) {
     let config = config("bert", "BertForSequenceClassification", 2);
     write_json(folder, "config.json", &config);
     write_vocabulary(folder);
-    write_weights(&folder.join("model.safetensors"), &shapes("bert.", 2, Head::Bert));
+    write_weights(
+        &folder.join("model.safetensors"),
+        &shapes("bert.", 2, Head::Bert),
+    );
 }
 
 fn write_vocabulary(folder: &Path) {
@@ -134,26 +161,39 @@ pub fn xlm_roberta(folder: &Path, head: Head) {
         Head::None => ("XLMRobertaModel", ""),
         _ => ("XLMRobertaForSequenceClassification", "roberta."),
     };
-    write_json(folder, "config.json", &config("xlm-roberta", architecture, 1));
-    let words = ["<s>", "<pad>", "</s>", "<unk>", "x4", "x5", "x6", "x7", "x8", "x9"];
-    let vocabulary: BTreeMap<_, _> =
-        words.iter().enumerate().map(|(id, word)| (*word, id)).collect();
+    write_json(
+        folder,
+        "config.json",
+        &config("xlm-roberta", architecture, 1),
+    );
+    let words = [
+        "<s>", "<pad>", "</s>", "<unk>", "x4", "x5", "x6", "x7", "x8", "x9",
+    ];
+    let vocabulary: BTreeMap<_, _> = words
+        .iter()
+        .enumerate()
+        .map(|(id, word)| (*word, id))
+        .collect();
     let special = |name: &str| json!({"SpecialToken": {"id": name, "type_id": 0}});
     let text = |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}});
-    write_json(folder, "tokenizer.json", &json!({
-        "version": "1.0", "truncation": null,
-        "padding": {"strategy": {"Fixed": 16}, "direction": "Right", "pad_to_multiple_of": null,
-            "pad_id": 1, "pad_type_id": 0, "pad_token": "<pad>"},
-        "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
-        "post_processor": {"type": "TemplateProcessing",
-            "single": [special("<s>"), text("A", 0), special("</s>")],
-            "pair": [special("<s>"), text("A", 0), special("</s>"), special("</s>"),
-                text("B", 1), special("</s>")],
-            "special_tokens": {
-                "<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]},
-                "</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}}},
-        "decoder": null,
-        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"},
-    }));
+    write_json(
+        folder,
+        "tokenizer.json",
+        &json!({
+            "version": "1.0", "truncation": null,
+            "padding": {"strategy": {"Fixed": 16}, "direction": "Right", "pad_to_multiple_of": null,
+                "pad_id": 1, "pad_type_id": 0, "pad_token": "<pad>"},
+            "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": {"type": "TemplateProcessing",
+                "single": [special("<s>"), text("A", 0), special("</s>")],
+                "pair": [special("<s>"), text("A", 0), special("</s>"), special("</s>"),
+                    text("B", 1), special("</s>")],
+                "special_tokens": {
+                    "<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]},
+                    "</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}}},
+            "decoder": null,
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"},
+        }),
+    );
     write_weights(&folder.join("model.safetensors"), &shapes(prefix, 1, head));
 }

@@ -6,15 +6,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use touchstone_api::model::ModelTask;
 
 use crate::runtime::{LoadError, Prefixes};
 
 /// Largest JSON file that is read, tokenizer included.
 const JSON_LIMIT_BYTES: u64 = 64 << 20;
-/// Name of the checksum listing.
-pub const CHECKSUMS: &str = "SHA256SUMS";
 
 /// `config.json` of a BERT-family network.
 #[derive(Debug, Clone, Deserialize)]
@@ -76,17 +73,26 @@ impl NetworkConfig {
         let config: Self = read_json(folder, "config.json")?
             .ok_or_else(|| LoadError::Missing("config.json".to_owned()))?;
         let unsupported = |what: String| Err(LoadError::Unsupported(what));
-        if !matches!(config.model_type.as_str(), "bert" | "roberta" | "xlm-roberta" | "camembert") {
+        if !matches!(
+            config.model_type.as_str(),
+            "bert" | "roberta" | "xlm-roberta" | "camembert"
+        ) {
             return unsupported(format!(
                 "model type `{}`; bert, roberta, xlm-roberta and camembert are",
                 config.model_type
             ));
         }
-        if !matches!(config.hidden_act.as_str(), "gelu" | "relu" | "gelu_new" | "gelu_pytorch_tanh")
-        {
+        if !matches!(
+            config.hidden_act.as_str(),
+            "gelu" | "relu" | "gelu_new" | "gelu_pytorch_tanh"
+        ) {
             return unsupported(format!("activation `{}`", config.hidden_act));
         }
-        if config.position_embedding_type.as_deref().is_some_and(|kind| kind != "absolute") {
+        if config
+            .position_embedding_type
+            .as_deref()
+            .is_some_and(|kind| kind != "absolute")
+        {
             return unsupported("position embeddings that are not absolute".to_owned());
         }
         let heads = config.num_attention_heads;
@@ -98,7 +104,11 @@ impl NetworkConfig {
 
     /// What the network's head is for.
     pub fn task(&self) -> ModelTask {
-        if self.architectures.iter().any(|name| name.ends_with("ForSequenceClassification")) {
+        if self
+            .architectures
+            .iter()
+            .any(|name| name.ends_with("ForSequenceClassification"))
+        {
             ModelTask::Rerank
         } else {
             ModelTask::Embed
@@ -107,7 +117,11 @@ impl NetworkConfig {
 
     /// Position of the first token: the RoBERTa family counts from after the padding id.
     pub fn first_position(&self) -> usize {
-        if self.model_type == "bert" { 0 } else { self.pad_token_id.unwrap_or(1) as usize + 1 }
+        if self.model_type == "bert" {
+            0
+        } else {
+            self.pad_token_id.unwrap_or(1) as usize + 1
+        }
     }
 }
 
@@ -178,7 +192,9 @@ impl Sentence {
         let sentence = read_json::<SentenceFile>(folder, "sentence_bert_config.json")?;
         let tokenizer = read_json::<TokenizerFile>(folder, "tokenizer_config.json")?;
         let prompts = read_json::<PromptFile>(folder, "config_sentence_transformers.json")?;
-        let positions = network.max_position_embeddings.saturating_sub(network.first_position());
+        let positions = network
+            .max_position_embeddings
+            .saturating_sub(network.first_position());
         let max_tokens = sentence
             .as_ref()
             .and_then(|file| file.max_seq_length)
@@ -190,7 +206,9 @@ impl Sentence {
             .unwrap_or(positions)
             .min(positions);
         if max_tokens < 8 {
-            return Err(LoadError::Unsupported("a longest input under 8 tokens".to_owned()));
+            return Err(LoadError::Unsupported(
+                "a longest input under 8 tokens".to_owned(),
+            ));
         }
         Ok(Self {
             pooling,
@@ -222,14 +240,21 @@ fn pooling(file: &PoolingFile) -> Result<Pooling, LoadError> {
 fn prefixes(prompts: Option<PromptFile>, name: &str) -> Prefixes {
     let prompts = prompts.map(|file| file.prompts).unwrap_or_default();
     let prompt = |names: [&str; 2]| {
-        names.iter().find_map(|name| prompts.get(*name)).cloned().unwrap_or_default()
+        names
+            .iter()
+            .find_map(|name| prompts.get(*name))
+            .cloned()
+            .unwrap_or_default()
     };
     let found = Prefixes {
         query: prompt(["query", "Query"]),
         passage: prompt(["passage", "document"]),
     };
     if found == Prefixes::default() && is_e5(name) {
-        return Prefixes { query: "query: ".to_owned(), passage: "passage: ".to_owned() };
+        return Prefixes {
+            query: "query: ".to_owned(),
+            passage: "passage: ".to_owned(),
+        };
     }
     found
 }
@@ -245,13 +270,17 @@ fn is_e5(name: &str) -> bool {
 
 /// Names of the weight files in a folder, sorted.
 pub fn weight_files(folder: &Path) -> Result<Vec<String>, LoadError> {
-    let unreadable =
-        |source| LoadError::Unreadable { file: folder.display().to_string(), source };
+    let unreadable = |source| LoadError::Unreadable {
+        file: folder.display().to_string(),
+        source,
+    };
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
         if let Some(name) = name.to_str()
-            && Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
+            && Path::new(name)
+                .extension()
+                .is_some_and(|extension| extension == "safetensors")
         {
             names.push(name.to_owned());
         }
@@ -270,14 +299,24 @@ pub fn looks_like_a_model(folder: &Path) -> bool {
 /// Bytes of the weight files.
 pub fn weight_bytes(folder: &Path) -> u64 {
     let files = weight_files(folder).unwrap_or_default();
-    files.iter().filter_map(|name| fs::metadata(folder.join(name)).ok()).map(|file| file.len()).sum()
+    files
+        .iter()
+        .filter_map(|name| fs::metadata(folder.join(name)).ok())
+        .map(|file| file.len())
+        .sum()
 }
 
 /// Reads a JSON file; `None` when there is none.
 pub fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>, LoadError> {
     let path = folder.join(name);
-    let unreadable = |source| LoadError::Unreadable { file: name.to_owned(), source };
-    let damaged = |reason: String| LoadError::Damaged { file: name.to_owned(), reason };
+    let unreadable = |source| LoadError::Unreadable {
+        file: name.to_owned(),
+        source,
+    };
+    let damaged = |reason: String| LoadError::Damaged {
+        file: name.to_owned(),
+        reason,
+    };
     match fs::metadata(&path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -289,65 +328,9 @@ pub fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Optio
         Ok(_) => {}
     }
     let bytes = fs::read(&path).map_err(unreadable)?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
-}
-
-/// Checks every file that the folder's checksum listing names; without a listing all is well.
-pub fn verify_checksums(folder: &Path) -> Result<(), LoadError> {
-    let unreadable = |file: &str, source| LoadError::Unreadable { file: file.to_owned(), source };
-    let listing = match fs::read_to_string(folder.join(CHECKSUMS)) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(unreadable(CHECKSUMS, error)),
-    };
-    for (name, expected) in parse_checksums(&listing)? {
-        let actual = checksum(&folder.join(&name)).map_err(|error| unreadable(&name, error))?;
-        if actual != expected {
-            return Err(LoadError::Damaged {
-                file: name,
-                reason: format!("its SHA-256 differs from the one in `{CHECKSUMS}`"),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Reads `<hex>  <name>` lines; names that leave the folder are refused.
-pub fn parse_checksums(listing: &str) -> Result<Vec<(String, String)>, LoadError> {
-    let damaged =
-        |reason: String| LoadError::Damaged { file: CHECKSUMS.to_owned(), reason };
-    listing
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| {
-            let (sum, name) = line
-                .split_once(char::is_whitespace)
-                .ok_or_else(|| damaged("a line is not `<sha256>  <name>`".to_owned()))?;
-            let name = name.trim_start().trim_start_matches(['*', '.', '/']).to_owned();
-            let inside = Path::new(&name)
-                .components()
-                .all(|part| matches!(part, std::path::Component::Normal(_)));
-            if sum.len() != 64 || name.is_empty() || !inside || name.contains('\\') {
-                return Err(damaged(format!("the line of `{name}` is not usable")));
-            }
-            Ok((name, sum.to_ascii_lowercase()))
-        })
-        .collect()
-}
-
-/// SHA-256 of a file in hexadecimal.
-pub fn checksum(path: &Path) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut file = fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0_u8; 1 << 16];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hex::encode(hasher.finalize()));
-        }
-        hasher.update(&buffer[..read]);
-    }
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| damaged(error.to_string()))
 }
 
 #[cfg(test)]
@@ -368,19 +351,14 @@ mod tests {
     fn prompts_in_the_folder_beat_the_family() {
         let prompts = [("query", "Q: "), ("document", "D: ")]
             .map(|(name, text)| (name.to_owned(), text.to_owned()));
-        let file = PromptFile { prompts: prompts.into_iter().collect() };
+        let file = PromptFile {
+            prompts: prompts.into_iter().collect(),
+        };
         let found = prefixes(Some(file), "e5-small");
-        assert_eq!((found.query.as_str(), found.passage.as_str()), ("Q: ", "D: "));
+        assert_eq!(
+            (found.query.as_str(), found.passage.as_str()),
+            ("Q: ", "D: ")
+        );
         assert_eq!(prefixes(None, "all-MiniLM-L6-v2"), Prefixes::default());
-    }
-
-    #[test]
-    fn refuses_checksum_lines_that_leave_the_folder() {
-        let sum = "0".repeat(64);
-        let parsed = parse_checksums(&format!("{sum}  a.json\n{sum} *1_Pooling/config.json\n"));
-        assert_eq!(parsed.unwrap()[1].0, "1_Pooling/config.json");
-        assert!(parse_checksums(&format!("{sum}  a/../../b")).is_err());
-        assert!(parse_checksums("abc  a.json").is_err());
-        assert!(parse_checksums("abc").is_err());
     }
 }

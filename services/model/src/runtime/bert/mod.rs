@@ -1,5 +1,6 @@
 //! BERT-family embedders and cross-encoders on candle, from a local folder.
 
+pub mod checksums;
 pub mod folder;
 mod network;
 mod tokens;
@@ -53,7 +54,7 @@ struct Opened {
 }
 
 fn open(folder: &Path, options: &Options) -> Result<Opened, LoadError> {
-    folder::verify_checksums(folder)?;
+    checksums::verify_checksums(folder)?;
     let config = NetworkConfig::read(folder)?;
     let mut sentence = Sentence::read(folder, &config, &options.name)?;
     if let Some(prefixes) = &options.prefixes {
@@ -64,14 +65,27 @@ fn open(folder: &Path, options: &Options) -> Result<Opened, LoadError> {
     }
     let tokens = Tokens::open(folder, &config, &sentence)?;
     let mut weights = Weights::open(folder)?;
-    let prefix = weights.prefix_of(FIRST_TABLE).ok_or_else(|| LoadError::Tensor {
-        name: FIRST_TABLE.to_owned(),
-        reason: "is missing".to_owned(),
-    })?;
+    let prefix = weights
+        .prefix_of(FIRST_TABLE)
+        .ok_or_else(|| LoadError::Tensor {
+            name: FIRST_TABLE.to_owned(),
+            reason: "is missing".to_owned(),
+        })?;
     let network = Network::load(&config, &mut weights, &prefix)?;
     let max_tokens = sentence.max_tokens;
-    let encoder = Encoder { network, tokens, max_tokens, batch_tokens: options.batch_tokens };
-    Ok(Opened { encoder, config, sentence, weights, prefix })
+    let encoder = Encoder {
+        network,
+        tokens,
+        max_tokens,
+        batch_tokens: options.batch_tokens,
+    };
+    Ok(Opened {
+        encoder,
+        config,
+        sentence,
+        weights,
+        prefix,
+    })
 }
 
 impl Encoder {
@@ -116,7 +130,11 @@ impl Encoder {
             for (row, text) in flat.chunks_mut(length).zip(texts) {
                 row[text.ids.len()..].fill(MASKED);
             }
-            Some(Tensor::from_vec(flat, (shape.0, 1, 1, length), &Device::Cpu)?)
+            Some(Tensor::from_vec(
+                flat,
+                (shape.0, 1, 1, length),
+                &Device::Cpu,
+            )?)
         };
         Ok(self.network.forward(&ids, &segments, mask.as_ref())?)
     }
@@ -144,7 +162,11 @@ impl Embedder {
             memory_bytes: opened.weights.loaded_bytes(),
         };
         embedder
-            .embed(&["trial".to_owned()], EmbeddingKind::Query, &Budget::default())
+            .embed(
+                &["trial".to_owned()],
+                EmbeddingKind::Query,
+                &Budget::default(),
+            )
             .map_err(LoadError::Trial)?;
         Ok(embedder)
     }
@@ -169,7 +191,9 @@ impl Embedder {
                 if prefix.is_empty() {
                     self.encoder.tokens.encode(text)
                 } else {
-                    self.encoder.tokens.encode(&format!("{prefix}{}", text.trim()))
+                    self.encoder
+                        .tokens
+                        .encode(&format!("{prefix}{}", text.trim()))
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -179,13 +203,20 @@ impl Embedder {
             let flat = hidden.flatten_all()?.to_vec1::<f32>()?;
             for (place, rows) in places.iter().zip(flat.chunks(length * self.dimension)) {
                 let tokens = encoded[*place].ids.len();
-                let mut vector = pool(&rows[..tokens * self.dimension], self.dimension, self.pooling);
+                let mut vector = pool(
+                    &rows[..tokens * self.dimension],
+                    self.dimension,
+                    self.pooling,
+                );
                 normalize(&mut vector)?;
                 vectors[*place] = vector;
             }
             Ok(())
         })?;
-        Ok(Embedded { vectors, tokens: encoded.iter().map(|text| text.ids.len()).sum() })
+        Ok(Embedded {
+            vectors,
+            tokens: encoded.iter().map(|text| text.ids.len()).sum(),
+        })
     }
 
     /// Length of the vectors.
@@ -207,15 +238,23 @@ impl Embedder {
 /// Makes one vector of the vectors of the tokens, which lie one after another in `rows`.
 fn pool(rows: &[f32], dimension: usize, pooling: Pooling) -> Vec<f32> {
     let mut tokens = rows.chunks_exact(dimension);
-    let mut pooled = tokens.next().map_or_else(|| vec![0.0; dimension], <[f32]>::to_vec);
+    let mut pooled = tokens
+        .next()
+        .map_or_else(|| vec![0.0; dimension], <[f32]>::to_vec);
     match pooling {
         Pooling::First => {}
         // The sum has the direction of the mean, and only the direction is kept.
         Pooling::Mean => tokens.for_each(|token| {
-            pooled.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
+            pooled
+                .iter_mut()
+                .zip(token)
+                .for_each(|(sum, value)| *sum += value);
         }),
         Pooling::Max => tokens.for_each(|token| {
-            pooled.iter_mut().zip(token).for_each(|(most, value)| *most = most.max(*value));
+            pooled
+                .iter_mut()
+                .zip(token)
+                .for_each(|(most, value)| *most = most.max(*value));
         }),
     }
     pooled
@@ -234,7 +273,13 @@ pub struct Reranker {
 impl Reranker {
     /// Loads a folder and scores one pair, so that a broken model is found here.
     pub fn load(folder: &Path, options: &Options) -> Result<Self, LoadError> {
-        let Opened { encoder, config, mut weights, prefix, .. } = open(folder, options)?;
+        let Opened {
+            encoder,
+            config,
+            mut weights,
+            prefix,
+            ..
+        } = open(folder, options)?;
         let width = config.hidden_size;
         // BERT has a pooler below its classifier; the RoBERTa family has two layers in the head.
         let (pooler, head) = if weights.contains("classifier.out_proj.weight") {
@@ -242,17 +287,25 @@ impl Reranker {
         } else {
             (format!("{prefix}pooler.dense"), "classifier")
         };
-        let labels = weights.shape(&format!("{head}.weight")).map(<[usize]>::to_vec);
+        let labels = weights
+            .shape(&format!("{head}.weight"))
+            .map(<[usize]>::to_vec);
         if labels.is_some_and(|shape| shape.first() != Some(&1)) {
-            return Err(LoadError::Unsupported("a classifier of more than one label".to_owned()));
+            return Err(LoadError::Unsupported(
+                "a classifier of more than one label".to_owned(),
+            ));
         }
         let pooler = weights
             .contains(&format!("{pooler}.weight"))
             .then(|| linear(&mut weights, &pooler, width, width))
             .transpose()?;
         let classifier = linear(&mut weights, head, width, 1)?;
-        let reranker =
-            Self { encoder, pooler, classifier, memory_bytes: weights.loaded_bytes() };
+        let reranker = Self {
+            encoder,
+            pooler,
+            classifier,
+            memory_bytes: weights.loaded_bytes(),
+        };
         reranker
             .rerank("trial", &["trial".to_owned()], &Budget::default())
             .map_err(LoadError::Trial)?;

@@ -59,7 +59,14 @@ impl Network {
             .map(|index| Layer::load(config, weights, &format!("{prefix}encoder.layer.{index}")))
             .collect::<std::result::Result<_, _>>()?;
         let first_position = config.first_position();
-        Ok(Self { words, positions, segments, norm, layers, first_position })
+        Ok(Self {
+            words,
+            positions,
+            segments,
+            norm,
+            layers,
+            first_position,
+        })
     }
 
     /// Runs the encoder.
@@ -67,11 +74,18 @@ impl Network {
     /// # Shapes
     /// `ids` and `segments`: `[batch, length]` of `u32`; `mask`: `[batch, 1, 1, length]`, 0 for
     /// tokens and a large negative number for padding; returns `[batch, length, width]`.
-    pub fn forward(&self, ids: &Tensor, segments: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        ids: &Tensor,
+        segments: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let (batch, length) = ids.dims2()?;
         let width = self.words.dim(1)?;
         let rows = |table: &Tensor, ids: &Tensor| {
-            table.index_select(&ids.flatten_all()?, 0)?.reshape((batch, length, width))
+            table
+                .index_select(&ids.flatten_all()?, 0)?
+                .reshape((batch, length, width))
         };
         let positions = self.positions.narrow(0, self.first_position, length)?;
         let sum = (rows(&self.words, ids)? + rows(&self.segments, segments)?)?;
@@ -92,7 +106,12 @@ impl Layer {
         let (width, wide) = (config.hidden_size, config.intermediate_size);
         let mut parts = Vec::with_capacity(3);
         for name in ["query", "key", "value"] {
-            parts.push(linear(weights, &format!("{prefix}.attention.self.{name}"), width, width)?);
+            parts.push(linear(
+                weights,
+                &format!("{prefix}.attention.self.{name}"),
+                width,
+                width,
+            )?);
         }
         let joined = |pick: fn(&Linear) -> Option<&Tensor>| {
             let tensors: Vec<_> = parts.iter().filter_map(pick).collect();
@@ -107,13 +126,23 @@ impl Layer {
         );
         Ok(Self {
             attention_in,
-            attention_out: linear(weights, &format!("{prefix}.attention.output.dense"), width, width)?,
+            attention_out: linear(
+                weights,
+                &format!("{prefix}.attention.output.dense"),
+                width,
+                width,
+            )?,
             attention_norm: layer_norm(
                 weights,
                 &format!("{prefix}.attention.output.LayerNorm"),
                 config,
             )?,
-            wide: linear(weights, &format!("{prefix}.intermediate.dense"), width, wide)?,
+            wide: linear(
+                weights,
+                &format!("{prefix}.intermediate.dense"),
+                width,
+                wide,
+            )?,
             narrow: linear(weights, &format!("{prefix}.output.dense"), wide, width)?,
             norm: layer_norm(weights, &format!("{prefix}.output.LayerNorm"), config)?,
             heads: config.num_attention_heads,
@@ -140,10 +169,16 @@ impl Layer {
     fn attend(&self, hidden: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         let (batch, length, width) = hidden.dims3()?;
         let head = width / self.heads;
-        let joined =
-            self.attention_in.forward(hidden)?.reshape((batch, length, 3, self.heads, head))?;
+        let joined = self
+            .attention_in
+            .forward(hidden)?
+            .reshape((batch, length, 3, self.heads, head))?;
         let part = |index: usize| {
-            joined.narrow(2, index, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous()
+            joined
+                .narrow(2, index, 1)?
+                .squeeze(2)?
+                .transpose(1, 2)?
+                .contiguous()
         };
         let query = (part(0)? * (1.0 / (head as f64).sqrt()))?;
         let mut scores = query.matmul(&part(1)?.t()?)?;
@@ -151,7 +186,11 @@ impl Layer {
             scores = scores.broadcast_add(mask)?;
         }
         let weights = candle_nn::ops::softmax_last_dim(&scores)?;
-        weights.matmul(&part(2)?)?.transpose(1, 2)?.contiguous()?.reshape((batch, length, width))
+        weights
+            .matmul(&part(2)?)?
+            .transpose(1, 2)?
+            .contiguous()?
+            .reshape((batch, length, width))
     }
 }
 
@@ -250,9 +289,16 @@ mod tests {
         let values: Vec<f32> = (-2000..=2000).map(|step| step as f32 * 0.01).collect();
         let tensor = Tensor::new(values.as_slice(), &Device::Cpu).unwrap();
         let exact = tensor.gelu_erf().unwrap().to_vec1::<f32>().unwrap();
-        let ours = tensor.apply_op1_no_bwd(&Gelu).unwrap().to_vec1::<f32>().unwrap();
+        let ours = tensor
+            .apply_op1_no_bwd(&Gelu)
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         for (value, (exact, ours)) in values.iter().zip(exact.iter().zip(&ours)) {
-            assert!((exact - ours).abs() < 2e-6, "gelu({value}): {exact} and {ours}");
+            assert!(
+                (exact - ours).abs() < 2e-6,
+                "gelu({value}): {exact} and {ours}"
+            );
         }
     }
 }

@@ -70,7 +70,10 @@ impl Tokens {
             reason: error.to_string(),
         };
         let mut tokenizer = read.map_err(damaged)?;
-        let cut = TruncationParams { max_length: sentence.max_tokens, ..Default::default() };
+        let cut = TruncationParams {
+            max_length: sentence.max_tokens,
+            ..Default::default()
+        };
         tokenizer.with_truncation(Some(cut)).map_err(damaged)?;
         tokenizer.with_padding(None);
         Ok(Self {
@@ -108,7 +111,11 @@ impl Tokens {
             ));
         }
         let last = self.segments.saturating_sub(1);
-        let segments = encoding.get_type_ids().iter().map(|segment| (*segment).min(last)).collect();
+        let segments = encoding
+            .get_type_ids()
+            .iter()
+            .map(|segment| (*segment).min(last))
+            .collect();
         Ok(Encoded { ids, segments })
     }
 }
@@ -117,11 +124,15 @@ fn wordpiece(vocabulary: &Path, config: &WordPieceConfig) -> tokenizers::Result<
     let vocabulary = WordPiece::read_bytes(&std::fs::read(vocabulary)?)?;
     let special = |token: &str| {
         let id = vocabulary.get(token).copied();
-        id.map(|id| (token.to_owned(), id)).ok_or_else(|| format!("`{token}` is missing"))
+        id.map(|id| (token.to_owned(), id))
+            .ok_or_else(|| format!("`{token}` is missing"))
     };
     let (separator, first) = (special("[SEP]")?, special("[CLS]")?);
     special("[UNK]")?;
-    let model = WordPiece::builder().vocab(vocabulary).unk_token("[UNK]".to_owned()).build()?;
+    let model = WordPiece::builder()
+        .vocab(vocabulary)
+        .unk_token("[UNK]".to_owned())
+        .build()?;
     let mut tokenizer = Tokenizer::new(model);
     tokenizer.with_normalizer(Some(BertNormalizer::new(
         true,

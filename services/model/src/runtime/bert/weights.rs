@@ -43,7 +43,11 @@ struct Described {
 impl Weights {
     /// Reads the headers of every `*.safetensors` file in `folder`.
     pub fn open(folder: &Path) -> Result<Self, LoadError> {
-        let mut weights = Self { files: Vec::new(), entries: HashMap::new(), loaded_bytes: 0 };
+        let mut weights = Self {
+            files: Vec::new(),
+            entries: HashMap::new(),
+            loaded_bytes: 0,
+        };
         for name in super::folder::weight_files(folder)? {
             weights.add(folder, name)?;
         }
@@ -54,13 +58,19 @@ impl Weights {
     }
 
     fn add(&mut self, folder: &Path, name: String) -> Result<(), LoadError> {
-        let unreadable = |source| LoadError::Unreadable { file: name.clone(), source };
-        let damaged =
-            |reason: &str| LoadError::Damaged { file: name.clone(), reason: reason.to_owned() };
+        let unreadable = |source| LoadError::Unreadable {
+            file: name.clone(),
+            source,
+        };
+        let damaged = |reason: &str| LoadError::Damaged {
+            file: name.clone(),
+            reason: reason.to_owned(),
+        };
         let mut file = File::open(folder.join(&name)).map_err(unreadable)?;
         let size = file.metadata().map_err(unreadable)?.len();
         let mut length = [0_u8; 8];
-        file.read_exact(&mut length).map_err(|_| damaged("shorter than its header"))?;
+        file.read_exact(&mut length)
+            .map_err(|_| damaged("shorter than its header"))?;
         let length = u64::from_le_bytes(length);
         if length > HEADER_LIMIT_BYTES || length > size.saturating_sub(8) {
             return Err(damaged("its header claims more bytes than the file has"));
@@ -87,7 +97,9 @@ impl Weights {
             let expected = described
                 .shape
                 .iter()
-                .try_fold(dtype.size_in_bytes(), |product, side| product.checked_mul(*side));
+                .try_fold(dtype.size_in_bytes(), |product, side| {
+                    product.checked_mul(*side)
+                });
             let fits = start <= end && end <= data_size;
             if !fits || expected.is_none_or(|bytes| bytes as u64 != end - start) {
                 return Err(damaged(&format!("`{tensor}` does not lie inside the file")));
@@ -115,7 +127,11 @@ impl Weights {
 
     /// What stands before `suffix` in the name of the first tensor that ends with it.
     pub fn prefix_of(&self, suffix: &str) -> Option<String> {
-        self.entries.keys().filter_map(|name| name.strip_suffix(suffix)).min().map(str::to_owned)
+        self.entries
+            .keys()
+            .filter_map(|name| name.strip_suffix(suffix))
+            .min()
+            .map(str::to_owned)
     }
 
     /// Shape of a tensor.
@@ -125,17 +141,29 @@ impl Weights {
 
     /// Reads a tensor as `f32` and checks its shape.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
-        let wrong =
-            |reason: String| LoadError::Tensor { name: name.to_owned(), reason };
-        let entry = self.entries.get(name).cloned().ok_or_else(|| wrong("is missing".to_owned()))?;
+        let wrong = |reason: String| LoadError::Tensor {
+            name: name.to_owned(),
+            reason,
+        };
+        let entry = self
+            .entries
+            .get(name)
+            .cloned()
+            .ok_or_else(|| wrong("is missing".to_owned()))?;
         if entry.shape != shape {
-            return Err(wrong(format!("has the shape {:?}, expected {shape:?}", entry.shape)));
+            return Err(wrong(format!(
+                "has the shape {:?}, expected {shape:?}",
+                entry.shape
+            )));
         }
         let (file_name, file) = &mut self.files[entry.file];
         let mut bytes = vec![0_u8; entry.length];
         file.seek(SeekFrom::Start(entry.start))
             .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|source| LoadError::Unreadable { file: file_name.clone(), source })?;
+            .map_err(|source| LoadError::Unreadable {
+                file: file_name.clone(),
+                source,
+            })?;
         let tensor = Tensor::from_raw_buffer(&bytes, entry.dtype, shape, &Device::Cpu)
             .and_then(|tensor| tensor.to_dtype(DType::F32))
             .map_err(|error| wrong(error.to_string()))?;

@@ -3,23 +3,22 @@
 //! The files are gathered in a hidden folder beside their place, checked, loaded once, and moved
 //! into place by one rename: a model is there whole or not at all.
 
+mod download;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bytesize::ByteSize;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 use touchstone_api::model::ModelTask;
 
+use self::download::Download;
 use crate::registry::is_valid_id;
 use crate::runtime::LoadError;
 use crate::runtime::bert::Options;
-use crate::runtime::bert::folder::{
-    CHECKSUMS, NetworkConfig, checksum, parse_checksums, verify_checksums, weight_files,
-};
+use crate::runtime::bert::checksums::{CHECKSUMS, checksum, parse_checksums, verify_checksums};
+use crate::runtime::bert::folder::{NetworkConfig, weight_files};
 use crate::service::load_folder;
 
 /// Files of a model besides its weights; the first is in every model.
@@ -33,16 +32,6 @@ const FILES: [&str; 8] = [
     "modules.json",
     "1_Pooling/config.json",
 ];
-/// Names the parts of weights that are split.
-const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
-const WEIGHTS: &str = "model.safetensors";
-/// Largest small file.
-const SMALL_FILE_LIMIT: u64 = 64 << 20;
-/// Largest weight file.
-const WEIGHTS_LIMIT: u64 = 8 << 30;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence of a server.
-const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a model was not installed. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +142,10 @@ pub async fn install(
     }
     let target = models_dir.join(&id);
     if target.exists() {
-        return Err(Error::Exists { id, directory: models_dir.to_owned() });
+        return Err(Error::Exists {
+            id,
+            directory: models_dir.to_owned(),
+        });
     }
     let staging = Staging::create(models_dir, &id)?;
     if http {
@@ -168,7 +160,9 @@ pub async fn install(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Stopped))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(Error::Stopped))
 }
 
 /// The last telling part of a source: of Hugging Face's `…/name/resolve/main` it is `name`.
@@ -178,7 +172,10 @@ fn id_of(source: &str) -> String {
     if let [.., "resolve", _] = parts.as_slice() {
         parts.truncate(parts.len() - 2);
     }
-    parts.last().map(|part| (*part).to_owned()).unwrap_or_default()
+    parts
+        .last()
+        .map(|part| (*part).to_owned())
+        .unwrap_or_default()
 }
 
 /// The hidden folder; removed when the installation does not finish.
@@ -188,7 +185,10 @@ struct Staging(PathBuf);
 impl Staging {
     fn create(models_dir: &Path, id: &str) -> Result<Self, Error> {
         let path = models_dir.join(format!(".{id}.part"));
-        let failed = |source| Error::Io { path: path.clone(), source };
+        let failed = |source| Error::Io {
+            path: path.clone(),
+            source,
+        };
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -216,10 +216,15 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
             continue;
         }
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)
-                .map_err(|source| Error::Io { path: parent.to_owned(), source })?;
+            fs::create_dir_all(parent).map_err(|source| Error::Io {
+                path: parent.to_owned(),
+                source,
+            })?;
         }
-        fs::copy(&source, &target).map_err(|source| Error::Io { path: target, source })?;
+        fs::copy(&source, &target).map_err(|source| Error::Io {
+            path: target,
+            source,
+        })?;
     }
     Ok(())
 }
@@ -231,8 +236,12 @@ fn finish(staging: Staging, id: String, target: PathBuf) -> Result<Installed, Er
     keep_present(folder, &kept)?;
     verify_checksums(folder)?;
     let task = NetworkConfig::read(folder)?.task();
-    let options =
-        Options { name: id.clone(), prefixes: None, max_tokens: None, batch_tokens: 512 };
+    let options = Options {
+        name: id.clone(),
+        prefixes: None,
+        max_tokens: None,
+        batch_tokens: 512,
+    };
     let runtime = load_folder(folder, task, &options)?;
     let mut files = Vec::with_capacity(kept.len());
     let mut listing = String::new();
@@ -240,11 +249,18 @@ fn finish(staging: Staging, id: String, target: PathBuf) -> Result<Installed, Er
         let path = folder.join(&name);
         let sha256 = checksum(&path).map_err(|source| Error::Io { path, source })?;
         listing += &line(&sha256, &name);
-        files.push(InstalledFile { name, bytes, sha256 });
+        files.push(InstalledFile {
+            name,
+            bytes,
+            sha256,
+        });
     }
     let path = folder.join(CHECKSUMS);
     fs::write(&path, listing).map_err(|source| Error::Io { path, source })?;
-    fs::rename(folder, &target).map_err(|source| Error::Io { path: target.clone(), source })?;
+    fs::rename(folder, &target).map_err(|source| Error::Io {
+        path: target.clone(),
+        source,
+    })?;
     Ok(Installed {
         id,
         path: target,
@@ -265,7 +281,9 @@ fn line(sum: &str, name: &str) -> String {
 /// (read-mes, other formats).
 fn keep_present(folder: &Path, present: &BTreeMap<String, u64>) -> Result<(), Error> {
     let path = folder.join(CHECKSUMS);
-    let Ok(listing) = fs::read_to_string(&path) else { return Ok(()) };
+    let Ok(listing) = fs::read_to_string(&path) else {
+        return Ok(());
+    };
     let mut lines = String::new();
     for (name, sum) in parse_checksums(&listing)? {
         if present.contains_key(&name) {
@@ -286,127 +304,6 @@ fn files_in(folder: &Path) -> Result<BTreeMap<String, u64>, Error> {
             file.is_file().then_some((name, file.len()))
         })
         .collect())
-}
-
-/// Fetches a model from a base URL.
-struct Download {
-    client: reqwest::Client,
-    base: String,
-}
-
-impl Download {
-    fn new(source: &str) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .build()
-            .map_err(|source| Error::Fetch { file: "anything".to_owned(), source })?;
-        Ok(Self { client, base: source.trim_end_matches('/').to_owned() })
-    }
-
-    async fn run(&self, folder: &Path) -> Result<(), Error> {
-        let sums = self.sums(folder).await?;
-        let expected = |name: &str| sums.get(name).map(String::as_str);
-        for name in FILES {
-            self.fetch(folder, name, SMALL_FILE_LIMIT, expected(name)).await?;
-        }
-        for name in self.weights(folder).await? {
-            if !self.fetch(folder, &name, WEIGHTS_LIMIT, expected(&name)).await? {
-                return Err(LoadError::Missing(name).into());
-            }
-        }
-        Ok(())
-    }
-
-    async fn sums(&self, folder: &Path) -> Result<BTreeMap<String, String>, Error> {
-        if !self.fetch(folder, CHECKSUMS, SMALL_FILE_LIMIT, None).await? {
-            return Ok(BTreeMap::new());
-        }
-        let path = folder.join(CHECKSUMS);
-        let listing =
-            fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
-        Ok(parse_checksums(&listing)?.into_iter().collect())
-    }
-
-    /// Names of the weight files: those of the index when the weights are split.
-    async fn weights(&self, folder: &Path) -> Result<Vec<String>, Error> {
-        #[derive(serde::Deserialize)]
-        struct Index {
-            weight_map: BTreeMap<String, String>,
-        }
-        if !self.fetch(folder, WEIGHTS_INDEX, SMALL_FILE_LIMIT, None).await? {
-            return Ok(vec![WEIGHTS.to_owned()]);
-        }
-        let damaged =
-            |reason: String| LoadError::Damaged { file: WEIGHTS_INDEX.to_owned(), reason };
-        let path = folder.join(WEIGHTS_INDEX);
-        let index = fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let index: Index =
-            serde_json::from_slice(&index).map_err(|error| damaged(error.to_string()))?;
-        fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
-        let mut names: Vec<_> = index.weight_map.into_values().collect();
-        names.sort_unstable();
-        names.dedup();
-        let usable = |name: &String| {
-            !name.contains(['/', '\\'])
-                && Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
-        };
-        if names.is_empty() || !names.iter().all(usable) {
-            return Err(damaged("it names files that are no weights".to_owned()).into());
-        }
-        Ok(names)
-    }
-
-    /// Fetches one file; `false` when the server has none.
-    async fn fetch(
-        &self,
-        folder: &Path,
-        name: &str,
-        limit: u64,
-        expected: Option<&str>,
-    ) -> Result<bool, Error> {
-        let file = || name.to_owned();
-        let failed =
-            |source: reqwest::Error| Error::Fetch { file: file(), source: source.without_url() };
-        let too_large = || Error::TooLarge { file: file(), limit: ByteSize(limit) };
-        let url = format!("{}/{name}", self.base);
-        let mut response = self.client.get(url).send().await.map_err(failed)?;
-        let status = response.status();
-        if status == http::StatusCode::NOT_FOUND {
-            return match expected {
-                Some(_) => Err(LoadError::Missing(file()).into()),
-                None => Ok(false),
-            };
-        }
-        if !status.is_success() {
-            return Err(Error::Status { file: file(), status: status.as_u16() });
-        }
-        if response.content_length().is_some_and(|length| length > limit) {
-            return Err(too_large());
-        }
-        let path = folder.join(name);
-        let io = |source| Error::Io { path: path.clone(), source };
-        if let Some(parent) = path.parent() {
-            tokio::fs::create_dir_all(parent).await.map_err(io)?;
-        }
-        let mut target = tokio::fs::File::create(&path).await.map_err(io)?;
-        let mut hasher = Sha256::new();
-        let mut size = 0;
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            size += chunk.len() as u64;
-            if size > limit {
-                return Err(too_large());
-            }
-            hasher.update(&chunk);
-            target.write_all(&chunk).await.map_err(io)?;
-        }
-        target.sync_all().await.map_err(io)?;
-        if expected.is_some_and(|sum| sum != hex::encode(hasher.finalize())) {
-            let reason = format!("its SHA-256 differs from the one in `{CHECKSUMS}`");
-            return Err(LoadError::Damaged { file: file(), reason }.into());
-        }
-        Ok(true)
-    }
 }
 
 #[cfg(test)]
