@@ -125,7 +125,10 @@ pub struct Ingest {
 impl Ingest {
     /// Waits between tries.
     pub const fn backoff(&self) -> Backoff {
-        Backoff { first: self.backoff_first, most: self.backoff_most }
+        Backoff {
+            first: self.backoff_first,
+            most: self.backoff_most,
+        }
     }
 }
 
@@ -137,29 +140,60 @@ impl Section for Config {
         let size = self.limits.document.as_u64();
         let sizes = (1..=1 << 30).contains(&size);
         problems.check(sizes, "limits.document", "must be between 1 B and 1 GiB");
-        problems.check(self.limits.passages.as_u64() > 0, "limits.passages", "must be positive");
-        problems.check(self.limits.uploads > 0, "limits.uploads", "must be positive");
+        problems.check(
+            self.limits.passages.as_u64() > 0,
+            "limits.passages",
+            "must be positive",
+        );
+        problems.check(
+            self.limits.uploads > 0,
+            "limits.uploads",
+            "must be positive",
+        );
         let chunker = &self.chunker;
-        problems.check(chunker.target_chars >= 64, "chunker.target_chars", "must be at least 64");
+        problems.check(
+            chunker.target_chars >= 64,
+            "chunker.target_chars",
+            "must be at least 64",
+        );
         let wide = chunker.max_chars >= chunker.target_chars;
         problems.check(wide, "chunker.max_chars", "must be at least `target_chars`");
-        problems.check(self.formats.max_text.as_u64() > 0, "formats.max_text", "must be positive");
-        problems.check(self.sandbox.processes > 0, "sandbox.processes", "must be positive");
+        problems.check(
+            self.formats.max_text.as_u64() > 0,
+            "formats.max_text",
+            "must be positive",
+        );
+        problems.check(
+            self.sandbox.processes > 0,
+            "sandbox.processes",
+            "must be positive",
+        );
         let ingest = &self.ingest;
         problems.check(ingest.workers > 0, "ingest.workers", "must be positive");
         let group = (1..=256).contains(&ingest.group_documents);
         problems.check(group, "ingest.group_documents", "must be 1 to 256");
         let batch = (1..=MAX_EMBED_BATCH).contains(&ingest.embed_batch);
         problems.check(batch, "ingest.embed_batch", "must be 1 to 256");
-        problems.check(ingest.embed_parallel > 0, "ingest.embed_parallel", "must be positive");
+        problems.check(
+            ingest.embed_parallel > 0,
+            "ingest.embed_parallel",
+            "must be positive",
+        );
         problems.check(ingest.attempts > 0, "ingest.attempts", "must be positive");
         problems.check(ingest.losses > 0, "ingest.losses", "must be positive");
-        let longest = ingest.parse_deadline.max(ingest.embed_deadline).max(ingest.index_deadline);
+        let longest = ingest
+            .parse_deadline
+            .max(ingest.embed_deadline)
+            .max(ingest.index_deadline);
         let lease = ingest.lease > longest;
         problems.check(lease, "ingest.lease", "must be longer than every deadline");
-        let backoff = ingest.backoff_first > Duration::ZERO
-            && ingest.backoff_first <= ingest.backoff_most;
-        problems.check(backoff, "ingest.backoff_first", "must be positive and at most `backoff_most`");
+        let backoff =
+            ingest.backoff_first > Duration::ZERO && ingest.backoff_first <= ingest.backoff_most;
+        problems.check(
+            backoff,
+            "ingest.backoff_first",
+            "must be positive and at most `backoff_most`",
+        );
         problems.check(
             ingest.sweep_every > Duration::ZERO,
             "ingest.sweep_every",

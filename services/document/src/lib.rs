@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod commit;
 mod config;
 pub mod domain;
 mod error;
 pub mod formats;
 mod ingest;
 mod metrics;
+mod passages;
 mod routes;
 pub mod sandbox;
 mod service;
@@ -93,7 +95,9 @@ pub enum BuildError {
 /// # Errors
 /// [`BuildError`] says what could not be opened.
 pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Router, BuildError> {
-    let sqlite = SqliteStore::open(&config.store).await.map_err(BuildError::Store)?;
+    let sqlite = SqliteStore::open(&config.store)
+        .await
+        .map_err(BuildError::Store)?;
     build_on(sqlite, config, deps, life).await
 }
 
@@ -109,11 +113,18 @@ pub async fn build_on(
 ) -> Result<Router, BuildError> {
     let life = life.service("document");
     let outbox = Arc::new(sqlite.database().clone());
-    let relay =
-        Relay::new(outbox, deps.events.clone(), deps.clock.clone(), RelayOptions::default());
+    let relay = Relay::new(
+        outbox,
+        deps.events.clone(),
+        deps.clock.clone(),
+        RelayOptions::default(),
+    );
     let store: Arc<dyn Store> = Arc::new(sqlite);
     let metrics = Metrics::new(&deps.metrics.scope("document"));
-    let recovered = store.recover(deps.clock.now()).await.map_err(BuildError::Store)?;
+    let recovered = store
+        .recover(deps.clock.now())
+        .await
+        .map_err(BuildError::Store)?;
     metrics.recovered.inc_by(recovered);
 
     let wake = Wake::default();
@@ -131,20 +142,32 @@ pub async fn build_on(
         life: life.clone(),
     });
     // Subscribed before the relay starts: a bus hands events only to groups that exist.
-    let subscription =
-        deps.events.subscribe(DOCUMENT_WORK, GROUP).await.map_err(BuildError::Events)?;
+    let subscription = deps
+        .events
+        .subscribe(DOCUMENT_WORK, GROUP)
+        .await
+        .map_err(BuildError::Events)?;
     life.spawn("document.listen", ingestor.clone().listen(subscription));
-    life.spawn("document.sweep", ingestor.clone().sweep(config.idempotency_ttl));
+    life.spawn(
+        "document.sweep",
+        ingestor.clone().sweep(config.idempotency_ttl),
+    );
     ingestor.start();
     let relay_waker = relay.waker();
     relay.start("document.relay", &life);
 
     let (commits, pending) = mpsc::channel(COMMIT_QUEUE);
-    let (committing, stop) = (service::commit_loop(store.clone(), pending), life.soft_stop());
-    life.spawn("document.commit", async move {
-        stop.run_until_cancelled(committing).await;
-    });
-    let body_limit = config.limits.document.as_u64().saturating_mul(3).saturating_add(1 << 20);
+    let stop = life.soft_stop().cancelled_owned();
+    life.spawn(
+        "document.commit",
+        commit::commit_loop(store.clone(), pending, stop),
+    );
+    let body_limit = config
+        .limits
+        .document
+        .as_u64()
+        .saturating_mul(3)
+        .saturating_add(1 << 20);
     let service = Documents::new(service::Inner {
         store,
         clock: deps.clock,
@@ -170,7 +193,9 @@ pub async fn build_on(
 
 fn parser(config: &Config, program: Option<PathBuf>) -> DocumentParser {
     let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
-    let limits = formats::Limits { max_output_bytes: bytes(config.formats.max_text) };
+    let limits = formats::Limits {
+        max_output_bytes: bytes(config.formats.max_text),
+    };
     let settings = sandbox::Settings {
         program,
         concurrency: config.sandbox.processes,

@@ -67,12 +67,22 @@ impl Metrics {
 
     /// Counts a failed attempt; codes of others are counted together.
     pub fn failed(&self, code: &str) {
-        let code = if code.starts_with("document.") { code } else { "other" };
-        self.failures.get_or_create(&Code { code: code.to_owned() }).inc();
+        let code = if code.starts_with("document.") {
+            code
+        } else {
+            "other"
+        };
+        self.failures
+            .get_or_create(&Code {
+                code: code.to_owned(),
+            })
+            .inc();
     }
 
     /// Notes how long a step took.
     pub fn step(&self, step: &'static str, took: Duration) {
-        self.steps.get_or_create(&Step { step }).observe(took.as_secs_f64());
+        self.steps
+            .get_or_create(&Step { step })
+            .observe(took.as_secs_f64());
     }
 }

@@ -1,6 +1,5 @@
 //! What the routes call.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use touchstone_api::document::{
-    AcceptedDocument, Chunk, DeadLetter, Document, Failure, Metadata, Passage, PassagesRequest,
+    AcceptedDocument, Chunk, DeadLetter, Document, Failure, Metadata, PassagesRequest,
     PassagesResponse, Timeline,
 };
 use touchstone_api::{HealthStatus, Page};
@@ -16,33 +15,22 @@ use touchstone_client::VectorClient;
 use touchstone_error::Classify;
 use touchstone_events::Waker;
 use touchstone_identity::{Caller, CallerKind};
-use touchstone_types::{
-    ByteSpan, Clock, DocumentId, DocumentStatus, EventId, IdSource, Role, Source,
-};
+use touchstone_types::{Clock, DocumentId, DocumentStatus, EventId, IdSource, Role, Source};
 use touchstone_web::HealthReport;
 use uuid::Uuid;
 
-use crate::domain::{cursor, limits, passage, point};
+use crate::Config;
+use crate::commit::Pending;
+use crate::domain::{cursor, limits, point};
 use crate::error::Error;
 use crate::formats;
 use crate::ingest::{COLLECTION, Wake};
 use crate::metrics::Metrics;
-use crate::store::{
-    self, Accept, Accepted, ListFilter, NewChunk, Original, Stamp, Store, StoredText,
-};
-use crate::Config;
+use crate::passages;
+use crate::store::{Accept, Accepted, ListFilter, NewChunk, Original, Stamp, Store, StoredText};
 
-/// Uploads that are committed together at most.
-const COMMIT_BATCH: usize = 64;
-/// Most spans of a passages request.
-const MAX_SPANS: usize = 100;
-/// Most bytes that a passage grows to.
-const MAX_GROW: usize = 20_000;
 /// Default and largest page.
 const PAGE: (u32, u32) = (50, 200);
-
-/// An upload that waits for its commit.
-pub(crate) type Pending = (Accept, oneshot::Sender<Result<Accepted, store::Error>>);
 
 /// The service; cheap to clone.
 #[derive(Clone, Debug)]
@@ -104,14 +92,31 @@ impl Documents {
         if let Some(mime) = &upload.mime {
             limits::check_mime(mime)?;
         }
-        let language = upload.language.as_deref().map(limits::check_language).transpose()?;
+        let language = upload
+            .language
+            .as_deref()
+            .map(limits::check_language)
+            .transpose()?;
         if upload.body.len() as u64 > self.document_limit().as_u64() {
             return Err(Error::TooLarge(self.document_limit()));
         }
-        let Upload { filename, mime, metadata, body, .. } = upload;
+        let Upload {
+            filename,
+            mime,
+            metadata,
+            body,
+            ..
+        } = upload;
         let (filename, mime, body, format, sha256) = self.inspect(filename, mime, body).await?;
         let digest = key.is_some().then(|| {
-            request_hash(replaces, &filename, mime.as_deref(), language.as_deref(), &metadata, &sha256)
+            request_hash(
+                replaces,
+                &filename,
+                mime.as_deref(),
+                language.as_deref(),
+                &metadata,
+                &sha256,
+            )
         });
         let item = Accept {
             tenant: caller.tenant,
@@ -135,11 +140,17 @@ impl Documents {
                 self.0.relay.wake();
                 self.0.metrics.accepted.inc();
                 self.0.metrics.accepted_bytes.inc_by(size);
-                Ok(AcceptedDocument { id, version, status: DocumentStatus::Queued })
+                Ok(AcceptedDocument {
+                    id,
+                    version,
+                    status: DocumentStatus::Queued,
+                })
             }
-            Accepted::Repeated { id, version } => {
-                Ok(AcceptedDocument { id, version, status: DocumentStatus::Queued })
-            }
+            Accepted::Repeated { id, version } => Ok(AcceptedDocument {
+                id,
+                version,
+                status: DocumentStatus::Queued,
+            }),
             Accepted::Mismatch => Err(Error::IdempotencyMismatch),
             Accepted::Unknown => Err(Error::Unknown),
         }
@@ -159,7 +170,9 @@ impl Documents {
             let sha256 = hex::encode(Sha256::digest(&body));
             Ok((filename, mime, body, format, sha256))
         };
-        tokio::task::spawn_blocking(inspect).await.map_err(Error::Task)?
+        tokio::task::spawn_blocking(inspect)
+            .await
+            .map_err(Error::Task)?
     }
 
     /// Commits together with the uploads of others.
@@ -189,7 +202,11 @@ impl Documents {
 
     /// A document.
     pub(crate) async fn get(&self, caller: &Caller, id: DocumentId) -> Result<Document, Error> {
-        self.0.store.document(caller.tenant, id).await?.ok_or(Error::Unknown)
+        self.0
+            .store
+            .document(caller.tenant, id)
+            .await?
+            .ok_or(Error::Unknown)
     }
 
     /// Documents, newest first.
@@ -202,13 +219,22 @@ impl Documents {
     ) -> Result<Page<Document>, Error> {
         let limit = page_size(limit)?;
         let after = cursor.map(cursor::parse_document).transpose()?;
-        let items = self.0.store.list(caller.tenant, filter, after, limit + 1).await?;
+        let items = self
+            .0
+            .store
+            .list(caller.tenant, filter, after, limit + 1)
+            .await?;
         Ok(page(items, limit, |item| cursor::after_document(item.id)))
     }
 
     /// Hides a document and queues the removal of its points.
     pub(crate) async fn delete(&self, caller: &Caller, id: DocumentId) -> Result<(), Error> {
-        if !self.0.store.delete(caller.tenant, id, &self.stamp(caller)).await? {
+        if !self
+            .0
+            .store
+            .delete(caller.tenant, id, &self.stamp(caller))
+            .await?
+        {
             return Err(Error::Unknown);
         }
         self.0.relay.wake();
@@ -221,12 +247,20 @@ impl Documents {
         caller: &Caller,
         id: DocumentId,
     ) -> Result<AcceptedDocument, Error> {
-        let answer = self.0.store.retry(caller.tenant, id, &self.stamp(caller)).await?;
+        let answer = self
+            .0
+            .store
+            .retry(caller.tenant, id, &self.stamp(caller))
+            .await?;
         let version = answer
             .ok_or(Error::Unknown)?
             .map_err(|refusal| Error::State(refusal.status, "started again"))?;
         self.0.relay.wake();
-        Ok(AcceptedDocument { id, version, status: DocumentStatus::Queued })
+        Ok(AcceptedDocument {
+            id,
+            version,
+            status: DocumentStatus::Queued,
+        })
     }
 
     /// Stops a document that is not settled.
@@ -235,13 +269,21 @@ impl Documents {
         caller: &Caller,
         id: DocumentId,
     ) -> Result<AcceptedDocument, Error> {
-        let answer = self.0.store.cancel(caller.tenant, id, &self.stamp(caller)).await?;
+        let answer = self
+            .0
+            .store
+            .cancel(caller.tenant, id, &self.stamp(caller))
+            .await?;
         let version = answer
             .ok_or(Error::Unknown)?
             .map_err(|refusal| Error::State(refusal.status, "cancelled"))?;
         self.0.relay.wake();
         self.0.wake.wake();
-        Ok(AcceptedDocument { id, version, status: DocumentStatus::Cancelled })
+        Ok(AcceptedDocument {
+            id,
+            version,
+            status: DocumentStatus::Cancelled,
+        })
     }
 
     /// The text of the current version.
@@ -258,7 +300,11 @@ impl Documents {
         caller: &Caller,
         id: DocumentId,
     ) -> Result<Original, Error> {
-        self.0.store.original(caller.tenant, id).await?.ok_or(Error::Unknown)
+        self.0
+            .store
+            .original(caller.tenant, id)
+            .await?
+            .ok_or(Error::Unknown)
     }
 
     /// Chunks of the current version, in order.
@@ -277,9 +323,16 @@ impl Documents {
             Some(_) => return Err(cursor::InvalidCursor.into()),
             None => 0,
         };
-        let found = self.0.store.chunks(caller.tenant, id, version, from, limit + 1).await?;
+        let found = self
+            .0
+            .store
+            .chunks(caller.tenant, id, version, from, limit + 1)
+            .await?;
         if found.chunks.is_empty() {
-            return Ok(Page { items: Vec::new(), next_cursor: None });
+            return Ok(Page {
+                items: Vec::new(),
+                next_cursor: None,
+            });
         }
         let texts = self.0.store.texts(caller.tenant, &[(id, version)]).await?;
         let body = texts.first().map_or("", |text| text.body.as_str());
@@ -292,7 +345,9 @@ impl Documents {
             heading: chunk.heading,
         };
         let items = found.chunks.into_iter().map(chunk).collect();
-        Ok(page(items, limit, |item: &Chunk| cursor::after_chunk(version, item.ordinal)))
+        Ok(page(items, limit, |item: &Chunk| {
+            cursor::after_chunk(version, item.ordinal)
+        }))
     }
 
     /// The life of a document.
@@ -302,7 +357,11 @@ impl Documents {
         id: DocumentId,
     ) -> Result<Timeline, Error> {
         let items = self.0.store.timeline(caller.tenant, id).await?;
-        if items.is_empty() { Err(Error::Unknown) } else { Ok(Timeline { items }) }
+        if items.is_empty() {
+            Err(Error::Unknown)
+        } else {
+            Ok(Timeline { items })
+        }
     }
 
     /// Texts around spans.
@@ -311,21 +370,11 @@ impl Documents {
         caller: &Caller,
         request: &PassagesRequest,
     ) -> Result<PassagesResponse, Error> {
-        if request.spans.is_empty() || request.spans.len() > MAX_SPANS {
-            return Err(Error::Passages("`spans` must have 1 to 100 items"));
-        }
-        if request.grow_to > MAX_GROW {
-            return Err(Error::Passages("`grow_to` must be at most 20,000"));
-        }
-        let versions: HashSet<_> =
-            request.spans.iter().map(|span| (span.document_id, span.version)).collect();
-        let versions: Vec<_> = versions.into_iter().collect();
-        let texts = self.0.store.texts(caller.tenant, &versions).await?;
-        let texts: HashMap<_, _> =
-            texts.into_iter().map(|text| ((text.id, text.version), text)).collect();
-        let (request, most) = (request.clone(), self.0.config.limits.passages.as_u64());
-        let cut = move || cut_passages(&request, &texts, most);
-        tokio::task::spawn_blocking(cut).await.map_err(Error::Task)?
+        let wanted = passages::pieces(request, self.0.config.limits.passages.as_u64())?;
+        let pieces = self.0.store.pieces(caller.tenant, &wanted).await?;
+        Ok(PassagesResponse {
+            passages: passages::cut(request, pieces),
+        })
     }
 
     /// Documents that were given up.
@@ -337,18 +386,27 @@ impl Documents {
     ) -> Result<Page<DeadLetter>, Error> {
         let limit = page_size(limit)?;
         let after = cursor.map(cursor::parse_document).transpose()?;
-        let found = self.0.store.dead_letters(caller.tenant, after, limit + 1).await?;
+        let found = self
+            .0
+            .store
+            .dead_letters(caller.tenant, after, limit + 1)
+            .await?;
         let items = found
             .into_iter()
             .map(|dead| DeadLetter {
                 document_id: dead.id,
                 version: dead.version,
-                failure: Failure { code: dead.failure.code, message: dead.failure.message },
+                failure: Failure {
+                    code: dead.failure.code,
+                    message: dead.failure.message,
+                },
                 attempts: dead.attempts,
                 at: dead.at,
             })
             .collect();
-        Ok(page(items, limit, |item: &DeadLetter| cursor::after_document(item.document_id)))
+        Ok(page(items, limit, |item: &DeadLetter| {
+            cursor::after_document(item.document_id)
+        }))
     }
 
     /// Queues documents for a rebuild of the index: all of them for a service, the tenant's for an
@@ -396,78 +454,14 @@ impl Documents {
     }
 }
 
-/// Commits what waits together, until the soft stop; what comes later is committed alone.
-pub(crate) async fn commit_loop(store: Arc<dyn Store>, mut pending: mpsc::Receiver<Pending>) {
-    let mut batch = Vec::with_capacity(COMMIT_BATCH);
-    while pending.recv_many(&mut batch, COMMIT_BATCH).await > 0 {
-        let (items, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        match store.accept(&items).await {
-            Ok(accepted) => {
-                for (answer, accepted) in answers.into_iter().zip(accepted) {
-                    // Whoever left is answered by the next try with the same key.
-                    let _ = answer.send(Ok(accepted));
-                }
-            }
-            // One that cannot be stored must not stop the others.
-            Err(_) if items.len() > 1 => {
-                for (item, answer) in items.iter().zip(answers) {
-                    let alone = store.accept(std::slice::from_ref(item)).await;
-                    let _ = match alone {
-                        Ok(accepted) => accepted.into_iter().next().map(|it| answer.send(Ok(it))),
-                        Err(error) => Some(answer.send(Err(error))),
-                    };
-                }
-            }
-            Err(error) => {
-                if let Some(answer) = answers.into_iter().next() {
-                    let _ = answer.send(Err(error));
-                }
-            }
-        }
-    }
-}
-
-fn cut_passages(
-    request: &PassagesRequest,
-    texts: &HashMap<(DocumentId, u32), StoredText>,
-    most: u64,
-) -> Result<PassagesResponse, Error> {
-    let mut bytes = 0;
-    let mut passages = Vec::with_capacity(request.spans.len());
-    for wanted in &request.spans {
-        let text = texts.get(&(wanted.document_id, wanted.version));
-        let passage = text.and_then(|text| {
-            if wanted.start > wanted.end {
-                return None;
-            }
-            let span = ByteSpan::new(wanted.start, wanted.end);
-            span.of(&text.body)?;
-            let span = if request.grow_to > span.len() {
-                passage::grow(&text.body, span, request.grow_to)
-            } else {
-                span
-            };
-            Some(Passage {
-                document_id: text.id,
-                title: text.title.clone(),
-                start: span.start,
-                end: span.end,
-                text: span.of(&text.body)?.to_owned(),
-            })
-        });
-        bytes += passage.as_ref().map_or(0, |passage| passage.text.len() as u64);
-        if bytes > most {
-            return Err(Error::Passages("the passages together are too long; ask for fewer"));
-        }
-        passages.push(passage);
-    }
-    Ok(PassagesResponse { passages })
-}
-
 fn page_size(limit: Option<u32>) -> Result<u32, Error> {
     let (usual, most) = PAGE;
     let limit = limit.unwrap_or(usual);
-    if (1..=most).contains(&limit) { Ok(limit) } else { Err(Error::Limit(most)) }
+    if (1..=most).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Error::Limit(most))
+    }
 }
 
 /// A page of at most `limit` of `items`, of which one more was asked for.
@@ -506,7 +500,12 @@ fn request_hash(
         hash.update(bytes);
     };
     field(target.as_bytes());
-    for text in [filename, mime.unwrap_or_default(), language.unwrap_or_default(), sha256] {
+    for text in [
+        filename,
+        mime.unwrap_or_default(),
+        language.unwrap_or_default(),
+        sha256,
+    ] {
         field(text.as_bytes());
     }
     for (key, value) in metadata {

@@ -27,12 +27,16 @@ mod tests {
 
     use super::*;
 
-    const BACKOFF: Backoff =
-        Backoff { first: Duration::from_millis(100), most: Duration::from_secs(15) };
+    const BACKOFF: Backoff = Backoff {
+        first: Duration::from_millis(100),
+        most: Duration::from_secs(15),
+    };
 
     #[test]
     fn doubles_until_the_longest_wait() {
-        let waits: Vec<_> = (1..=9).map(|n| BACKOFF.delay(n, u32::MAX).as_millis()).collect();
+        let waits: Vec<_> = (1..=9)
+            .map(|n| BACKOFF.delay(n, u32::MAX).as_millis())
+            .collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 15000]);
     }
 

@@ -18,9 +18,18 @@ pub fn after_document(id: DocumentId) -> String {
 /// # Errors
 /// [`InvalidCursor`].
 pub fn parse_document(text: &str) -> Result<DocumentId, InvalidCursor> {
-    let id = text.strip_prefix('d').filter(|hex| hex.len() == 32).ok_or(InvalidCursor)?;
-    let id = Uuid::try_parse(id).map(DocumentId::from_uuid).map_err(|_| InvalidCursor)?;
-    if after_document(id) == text { Ok(id) } else { Err(InvalidCursor) }
+    let id = text
+        .strip_prefix('d')
+        .filter(|hex| hex.len() == 32)
+        .ok_or(InvalidCursor)?;
+    let id = Uuid::try_parse(id)
+        .map(DocumentId::from_uuid)
+        .map_err(|_| InvalidCursor)?;
+    if after_document(id) == text {
+        Ok(id)
+    } else {
+        Err(InvalidCursor)
+    }
 }
 
 /// Continues a list of chunks of one version after this ordinal.
@@ -33,9 +42,16 @@ pub fn after_chunk(version: u32, ordinal: u32) -> String {
 /// # Errors
 /// [`InvalidCursor`].
 pub fn parse_chunk(text: &str) -> Result<(u32, u32), InvalidCursor> {
-    let parse = |range| text.get(range).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let parse = |range| {
+        text.get(range)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok())
+    };
     let (version, ordinal) = parse(1..9).zip(parse(9..17)).ok_or(InvalidCursor)?;
-    if after_chunk(version, ordinal) == text { Ok((version, ordinal)) } else { Err(InvalidCursor) }
+    if after_chunk(version, ordinal) == text {
+        Ok((version, ordinal))
+    } else {
+        Err(InvalidCursor)
+    }
 }
 
 #[cfg(test)]
@@ -46,11 +62,26 @@ mod tests {
 
     #[test]
     fn refuses_what_it_did_not_write() {
-        for text in ["", "d", "d123", "x0192f0c12b3a7cde8f0123456789abcd", "d+192f0c12b3a7cde8f0123456789abcd",
-            "dé192f0c12b3a7cde8f0123456789abc", "d0192F0C12B3A7CDE8F0123456789ABCD", "' OR 1=1"] {
+        for text in [
+            "",
+            "d",
+            "d123",
+            "x0192f0c12b3a7cde8f0123456789abcd",
+            "d+192f0c12b3a7cde8f0123456789abcd",
+            "dé192f0c12b3a7cde8f0123456789abc",
+            "d0192F0C12B3A7CDE8F0123456789ABCD",
+            "' OR 1=1",
+        ] {
             assert_eq!(parse_document(text), Err(InvalidCursor), "{text}");
         }
-        for text in ["", "c", "c0000000100000002x", "c+000000100000002", "cé0000010000000", "d0000000100000002"] {
+        for text in [
+            "",
+            "c",
+            "c0000000100000002x",
+            "c+000000100000002",
+            "cé0000010000000",
+            "d0000000100000002",
+        ] {
             assert_eq!(parse_chunk(text), Err(InvalidCursor), "{text}");
         }
     }

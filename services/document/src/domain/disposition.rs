@@ -16,7 +16,13 @@ pub fn attachment(filename: &str) -> String {
     let name = if name.is_empty() { "document" } else { name };
     let plain: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._- ()".contains(c) { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._- ()".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     let mut value = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''");
     for byte in name.bytes() {
@@ -46,13 +52,34 @@ mod tests {
     #[test]
     fn paths_quotes_line_ends_and_overrides_lose_their_teeth() {
         for (name, header) in [
-            ("notes.md", "attachment; filename=\"notes.md\"; filename*=UTF-8''notes.md"),
-            ("../../etc/passwd", "attachment; filename=\"passwd\"; filename*=UTF-8''passwd"),
-            ("..\\..\\boot.ini", "attachment; filename=\"boot.ini\"; filename*=UTF-8''boot.ini"),
-            ("a\"b\r\nSet-Cookie: x.txt", "attachment; filename=\"a_bSet-Cookie_ x.txt\"; filename*=UTF-8''a%22bSet-Cookie%3A%20x.txt"),
-            ("exe\u{202e}txt.pdf", "attachment; filename=\"exetxt.pdf\"; filename*=UTF-8''exetxt.pdf"),
-            ("я.md", "attachment; filename=\"_.md\"; filename*=UTF-8''%D1%8F.md"),
-            ("..", "attachment; filename=\"document\"; filename*=UTF-8''document"),
+            (
+                "notes.md",
+                "attachment; filename=\"notes.md\"; filename*=UTF-8''notes.md",
+            ),
+            (
+                "../../etc/passwd",
+                "attachment; filename=\"passwd\"; filename*=UTF-8''passwd",
+            ),
+            (
+                "..\\..\\boot.ini",
+                "attachment; filename=\"boot.ini\"; filename*=UTF-8''boot.ini",
+            ),
+            (
+                "a\"b\r\nSet-Cookie: x.txt",
+                "attachment; filename=\"a_bSet-Cookie_ x.txt\"; filename*=UTF-8''a%22bSet-Cookie%3A%20x.txt",
+            ),
+            (
+                "exe\u{202e}txt.pdf",
+                "attachment; filename=\"exetxt.pdf\"; filename*=UTF-8''exetxt.pdf",
+            ),
+            (
+                "я.md",
+                "attachment; filename=\"_.md\"; filename*=UTF-8''%D1%8F.md",
+            ),
+            (
+                "..",
+                "attachment; filename=\"document\"; filename*=UTF-8''document",
+            ),
         ] {
             assert_eq!(attachment(name), header);
         }

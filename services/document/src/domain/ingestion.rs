@@ -128,8 +128,16 @@ mod tests {
 
     #[test]
     fn the_straight_way_leads_from_queued_to_indexed() {
-        let way = [Change::Parsed, Change::Chunked, Change::Embedded, Change::Indexed];
-        assert_eq!(apply_all(DocumentStatus::Queued, way), Ok(DocumentStatus::Indexed));
+        let way = [
+            Change::Parsed,
+            Change::Chunked,
+            Change::Embedded,
+            Change::Indexed,
+        ];
+        assert_eq!(
+            apply_all(DocumentStatus::Queued, way),
+            Ok(DocumentStatus::Indexed)
+        );
     }
 
     #[test]
@@ -140,7 +148,13 @@ mod tests {
             (DocumentStatus::Parsed, Change::Embedded),
             (DocumentStatus::Chunked, Change::Indexed),
         ] {
-            assert_eq!(apply(from, change), Err(Refused { status: from, change }));
+            assert_eq!(
+                apply(from, change),
+                Err(Refused {
+                    status: from,
+                    change
+                })
+            );
         }
     }
 

@@ -50,13 +50,22 @@ pub fn check_filename(name: &str) -> Result<(), Broken> {
 /// [`Broken`] when it is none.
 pub fn check_mime(mime: &str) -> Result<(), Broken> {
     let token = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
     };
     let essence = mime.split(';').next().unwrap_or_default().trim();
     let holds = mime.len() <= 255
         && mime.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-        && essence.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub));
-    if holds { Ok(()) } else { Err(broken("mime", "must be a media type such as `text/plain`")) }
+        && essence
+            .split_once('/')
+            .is_some_and(|(kind, sub)| token(kind) && token(sub));
+    if holds {
+        Ok(())
+    } else {
+        Err(broken("mime", "must be a media type such as `text/plain`"))
+    }
 }
 
 /// Checks a language: two or three letters; gives it in lower case.
@@ -67,7 +76,10 @@ pub fn check_language(language: &str) -> Result<String, Broken> {
     if (2..=3).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_alphabetic()) {
         Ok(language.to_ascii_lowercase())
     } else {
-        Err(broken("language", "must be an ISO 639 code of two or three letters"))
+        Err(broken(
+            "language",
+            "must be an ISO 639 code of two or three letters",
+        ))
     }
 }
 
@@ -81,10 +93,16 @@ pub fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Broken>
     }
     for (key, value) in metadata {
         if key.is_empty() || key.len() > METADATA_KEY_BYTES || key.chars().any(char::is_control) {
-            return Err(broken("metadata", "must have keys of 1 to 64 bytes without control characters"));
+            return Err(broken(
+                "metadata",
+                "must have keys of 1 to 64 bytes without control characters",
+            ));
         }
         if value.len() > METADATA_VALUE_BYTES {
-            return Err(broken("metadata", "must have values of at most 1,024 bytes"));
+            return Err(broken(
+                "metadata",
+                "must have values of at most 1,024 bytes",
+            ));
         }
     }
     Ok(())
@@ -101,7 +119,10 @@ pub fn check_idempotency_key(key: &[u8]) -> Result<(), Broken> {
     {
         Ok(())
     } else {
-        Err(broken("idempotency-key", "must be 1 to 255 visible ASCII characters"))
+        Err(broken(
+            "idempotency-key",
+            "must be 1 to 255 visible ASCII characters",
+        ))
     }
 }
 
@@ -114,7 +135,10 @@ mod tests {
         assert_eq!(check_filename("Отчёт за 2024.pdf"), Ok(()));
         assert_eq!(check_mime("text/plain; charset=utf-8"), Ok(()));
         assert_eq!(check_language("RU"), Ok("ru".into()));
-        assert_eq!(check_metadata(&BTreeMap::from([("author".into(), "A".into())])), Ok(()));
+        assert_eq!(
+            check_metadata(&BTreeMap::from([("author".into(), "A".into())])),
+            Ok(())
+        );
         assert_eq!(check_idempotency_key(b"a-1"), Ok(()));
     }
 
@@ -123,7 +147,15 @@ mod tests {
         for name in ["", "  ", "a\nb", "a\0b", &"x".repeat(256)] {
             assert!(check_filename(name).is_err(), "{name:?}");
         }
-        for mime in ["", "text", "text/", "/plain", "te xt/plain", "text/pl\u{e9}in", "a/b/c"] {
+        for mime in [
+            "",
+            "text",
+            "text/",
+            "/plain",
+            "te xt/plain",
+            "text/pl\u{e9}in",
+            "a/b/c",
+        ] {
             assert!(check_mime(mime).is_err(), "{mime:?}");
         }
         for language in ["", "r", "russ", "р", "r1"] {

@@ -32,7 +32,10 @@ mod tests {
 
     #[test]
     fn every_part_counts_and_the_same_parts_repeat() {
-        let (a, b) = (DocumentId::from_uuid(Uuid::from_u128(1)), DocumentId::from_uuid(Uuid::from_u128(2)));
+        let (a, b) = (
+            DocumentId::from_uuid(Uuid::from_u128(1)),
+            DocumentId::from_uuid(Uuid::from_u128(2)),
+        );
         let ids: HashSet<_> = [
             chunk_id(a, 1, 0, None),
             chunk_id(b, 1, 0, None),
@@ -48,7 +51,8 @@ mod tests {
 
     #[test]
     fn ids_are_the_same_in_every_release() {
-        let document = DocumentId::from_uuid(Uuid::from_u128(0x0192_f0c1_2b3a_7cde_8f01_2345_6789_abcd));
+        let document =
+            DocumentId::from_uuid(Uuid::from_u128(0x0192_f0c1_2b3a_7cde_8f01_2345_6789_abcd));
         let expected = "63fd3995-94e9-5e9c-9a5d-6ce845737b52";
         assert_eq!(chunk_id(document, 1, 0, None).to_string(), expected);
     }

@@ -100,6 +100,9 @@ pub enum ExtractError {
     /// The parser's process was stopped at its time limit.
     #[error("the parser did not finish in time")]
     TimedOut,
+    /// The parser's process used up the CPU time that a file is given.
+    #[error("the file takes too much computing time to read")]
+    TooSlow,
     /// The parser's process could not be run; nothing is known about the file.
     #[error("the parser could not be started")]
     Unavailable(#[source] std::io::Error),
@@ -128,7 +131,7 @@ impl Classify for ExtractError {
             Self::TooDeep => "document.too_deep",
             Self::NoText => "document.no_text",
             Self::Crashed(_) => "document.parser_crashed",
-            Self::TimedOut => "document.parser_timeout",
+            Self::TimedOut | Self::TooSlow => "document.parser_timeout",
             Self::Unavailable(_) => "document.parser_unavailable",
         }
     }

@@ -1,29 +1,23 @@
 //! From chunks to points that were counted back.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
-use touchstone_api::embedding::{
-    BM25, CHARS, EmbeddingKind, EmbeddingRequest, EmbeddingResponse,
-};
+use touchstone_api::embedding::{BM25, CHARS, EmbeddingKind, EmbeddingRequest, EmbeddingResponse};
 use touchstone_api::vector::{
     CreateCollectionRequest, DenseConfig, Filter, Payload, Point, UpsertRequest,
 };
-use touchstone_client::ClientError;
-use touchstone_error::{Classify, ErrorKind};
 use touchstone_types::{DocumentId, EventId, TenantId};
 
+use super::calls::{embed, in_time, remove_points, upsert};
 use super::parse::Text;
 use super::trouble::{Step, Trouble};
-use super::{Group, Ingestor, Inner, caller};
+use super::{COLLECTION, Group, Ingestor, caller};
 use crate::domain::ingestion::Change;
 use crate::domain::point::{DenseModel, chunk_id};
 use crate::store::{self, Claimed, Failure, Outcome, Passed};
-
-/// The one collection of chunks.
-pub const COLLECTION: &str = "chunks";
 
 /// The way of a group through embedding and vector.
 pub struct Index<'a> {
@@ -66,7 +60,13 @@ impl From<Trouble> for Stop {
 
 impl<'a> Index<'a> {
     pub fn new(ingestor: &'a Ingestor, group: Group, texts: HashMap<DocumentId, Text>) -> Self {
-        Self { ingestor, group, texts, model: None, embedded_at: None }
+        Self {
+            ingestor,
+            group,
+            texts,
+            model: None,
+            embedded_at: None,
+        }
     }
 
     /// Carries the group to `indexed`, or settles it otherwise.
@@ -87,7 +87,10 @@ impl<'a> Index<'a> {
         for outcome in &outcomes {
             if let Outcome::Indexed { id, .. } = outcome {
                 documents += 1;
-                chunks += self.texts.get(id).map_or(0, |text| text.chunks.len() as u64);
+                chunks += self
+                    .texts
+                    .get(id)
+                    .map_or(0, |text| text.chunks.len() as u64);
             }
         }
         self.ingestor.settle(self.group.claim, &outcomes).await?;
@@ -99,7 +102,10 @@ impl<'a> Index<'a> {
     /// The same trouble for every document of the group.
     fn all(&self, trouble: &Trouble) -> Vec<Outcome> {
         let passed: Vec<_> = self.embedded().into_iter().collect();
-        let each = |document| self.ingestor.outcome(document, trouble.clone(), &passed, true);
+        let each = |document| {
+            self.ingestor
+                .outcome(document, trouble.clone(), &passed, true)
+        };
         self.group.documents.iter().map(each).collect()
     }
 
@@ -107,17 +113,25 @@ impl<'a> Index<'a> {
         let at = self.embedded_at?;
         let model = self.model.clone().and_then(|DenseModel(name)| name);
         let detail = model.unwrap_or_else(|| "sparse only, dense: off".to_owned());
-        Some(Passed { change: Change::Embedded, at, detail: Some(detail) })
+        Some(Passed {
+            change: Change::Embedded,
+            at,
+            detail: Some(detail),
+        })
     }
 
     fn batches(&self) -> Vec<Batch> {
         let most = self.ingestor.0.config.embed_batch;
         let mut batches: Vec<Batch> = Vec::new();
         for document in &self.group.documents {
-            let Some(text) = self.texts.get(&document.id) else { continue };
+            let Some(text) = self.texts.get(&document.id) else {
+                continue;
+            };
             for at in 0..text.chunks.len() {
                 match batches.last_mut() {
-                    Some(batch) if batch.chunks.len() < most && batch.language == document.language => {
+                    Some(batch)
+                        if batch.chunks.len() < most && batch.language == document.language =>
+                    {
                         batch.chunks.push((document.id, at));
                     }
                     _ => batches.push(Batch {
@@ -142,7 +156,11 @@ impl<'a> Index<'a> {
             .into_iter()
             .map(|batch| {
                 let request = EmbeddingRequest {
-                    input: batch.chunks.iter().map(|chunk| self.chunk_text(*chunk)).collect(),
+                    input: batch
+                        .chunks
+                        .iter()
+                        .map(|chunk| self.chunk_text(*chunk))
+                        .collect(),
                     kind: EmbeddingKind::Passage,
                     model: None,
                     language: batch.language.clone(),
@@ -203,7 +221,11 @@ impl<'a> Index<'a> {
             .filter(|document| document.rebuild || document.attempt() > 1)
             .map(|document| document.id)
             .collect();
-        if stale.is_empty() { Ok(()) } else { remove_points(&self.ingestor.0, tenant, &stale).await }
+        if stale.is_empty() {
+            Ok(())
+        } else {
+            remove_points(&self.ingestor.0, tenant, &stale).await
+        }
     }
 
     /// Makes sure that the collection fits the model, once per model.
@@ -240,8 +262,12 @@ impl<'a> Index<'a> {
     }
 
     fn points(&self, batch: Batch, answer: EmbeddingResponse) -> Vec<Point> {
-        let held: HashMap<_, _> =
-            self.group.documents.iter().map(|document| (document.id, document)).collect();
+        let held: HashMap<_, _> = self
+            .group
+            .documents
+            .iter()
+            .map(|document| (document.id, document))
+            .collect();
         batch
             .chunks
             .into_iter()
@@ -325,7 +351,9 @@ impl<'a> Index<'a> {
     }
 
     fn chunk_count(&self, id: DocumentId) -> u64 {
-        self.texts.get(&id).map_or(0, |text| text.chunks.len() as u64)
+        self.texts
+            .get(&id)
+            .map_or(0, |text| text.chunks.len() as u64)
     }
 
     async fn count(
@@ -335,8 +363,11 @@ impl<'a> Index<'a> {
         ids: Vec<DocumentId>,
     ) -> Result<u64, Trouble> {
         let inner = &self.ingestor.0;
-        let filter =
-            Filter { document_ids: Some(ids), version: Some(version), ..Filter::default() };
+        let filter = Filter {
+            document_ids: Some(ids),
+            version: Some(version),
+            ..Filter::default()
+        };
         let caller = caller(tenant, inner.config.index_deadline);
         let counted = inner.vector.count(&caller, COLLECTION, filter);
         Ok(in_time(inner, Step::Index, counted).await?.count)
@@ -349,8 +380,11 @@ impl<'a> Index<'a> {
         ids: Vec<DocumentId>,
     ) -> Result<(), Trouble> {
         let inner = &self.ingestor.0;
-        let filter =
-            Filter { document_ids: Some(ids), version_below: Some(version), ..Filter::default() };
+        let filter = Filter {
+            document_ids: Some(ids),
+            version_below: Some(version),
+            ..Filter::default()
+        };
         let caller = caller(tenant, inner.config.index_deadline);
         let deleted = inner.vector.delete(&caller, COLLECTION, filter);
         in_time(inner, Step::Index, deleted).await?;
@@ -365,96 +399,27 @@ impl<'a> Index<'a> {
                 self.chunk_count(document.id)
             ),
         };
-        self.ingestor.outcome(document, Trouble::Attempt(failure), &[], true)
+        self.ingestor
+            .outcome(document, Trouble::Attempt(failure), &[], true)
     }
 
     fn indexed(&self, document: &Claimed) -> Outcome {
         let at = self.ingestor.0.clock.now();
-        let detail = Some(format!("{} points counted back", self.chunk_count(document.id)));
+        let detail = Some(format!(
+            "{} points counted back",
+            self.chunk_count(document.id)
+        ));
         let mut passed: Vec<_> = self.embedded().into_iter().collect();
-        passed.push(Passed { change: Change::Indexed, at, detail });
+        passed.push(Passed {
+            change: Change::Indexed,
+            at,
+            detail,
+        });
         Outcome::Indexed {
             id: document.id,
             passed,
             model: self.model.clone().and_then(|DenseModel(name)| name),
             event: self.ingestor.0.ids.next::<EventId>(),
         }
-    }
-}
-
-/// Removes every point of documents, and looks that none is left.
-pub async fn remove_points(
-    inner: &Inner,
-    tenant: TenantId,
-    ids: &[DocumentId],
-) -> Result<(), Trouble> {
-    let ids: HashSet<_> = ids.iter().copied().collect();
-    let filter = Filter { document_ids: Some(ids.into_iter().collect()), ..Filter::default() };
-    let caller = caller(tenant, inner.config.index_deadline);
-    let gone = async {
-        inner.vector.delete(&caller, COLLECTION, filter.clone()).await?;
-        inner.vector.count(&caller, COLLECTION, filter).await
-    };
-    let left = match tokio::time::timeout(inner.config.index_deadline, gone).await {
-        Ok(Ok(left)) => left.count,
-        // Without a collection there is no point.
-        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => 0,
-        Ok(Err(error)) => return Err(Trouble::of_call(Step::Index, &error)),
-        Err(_) => return Err(Trouble::late(Step::Index)),
-    };
-    if left == 0 {
-        return Ok(());
-    }
-    Err(Trouble::Attempt(Failure {
-        code: "document.points_left".to_owned(),
-        message: format!("{left} points are left after their removal"),
-    }))
-}
-
-async fn embed(
-    inner: &Inner,
-    tenant: TenantId,
-    request: &EmbeddingRequest,
-) -> Result<EmbeddingResponse, Trouble> {
-    let caller = caller(tenant, inner.config.embed_deadline);
-    let call = inner.embedding.embed(&caller, request);
-    let answer = match tokio::time::timeout(inner.config.embed_deadline, call).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(Trouble::of_call(Step::Embedding, &error)),
-        Err(_) => return Err(Trouble::late(Step::Embedding)),
-    };
-    if answer.items.len() == request.input.len() {
-        return Ok(answer);
-    }
-    Err(Trouble::Attempt(Failure {
-        code: "document.embedding_refused".to_owned(),
-        message: format!(
-            "embedding gave {} vectors for {} chunks",
-            answer.items.len(),
-            request.input.len()
-        ),
-    }))
-}
-
-async fn upsert(inner: &Inner, tenant: TenantId, request: UpsertRequest) -> Result<(), Trouble> {
-    let caller = caller(tenant, inner.config.index_deadline);
-    in_time(inner, Step::Index, inner.vector.upsert(&caller, COLLECTION, &request)).await?;
-    Ok(())
-}
-
-async fn in_time<T>(
-    inner: &Inner,
-    step: Step,
-    call: impl Future<Output = Result<T, ClientError>>,
-) -> Result<T, Trouble> {
-    match tokio::time::timeout(inner.config.index_deadline, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => {
-            if error.kind() == ErrorKind::NotFound {
-                inner.wake.forget_collection();
-            }
-            Err(Trouble::of_call(step, &error))
-        }
-        Err(_) => Err(Trouble::late(step)),
     }
 }

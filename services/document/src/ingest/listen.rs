@@ -23,7 +23,9 @@ impl Ingestor {
     pub(crate) async fn listen(self, mut subscription: Subscription) {
         let stop = self.0.life.soft_stop();
         loop {
-            let Some(first) = stop.run_until_cancelled(subscription.next()).await else { return };
+            let Some(first) = stop.run_until_cancelled(subscription.next()).await else {
+                return;
+            };
             let first = match first {
                 Ok(delivery) => delivery,
                 Err(error) => {
@@ -40,7 +42,11 @@ impl Ingestor {
                     _ => break,
                 }
             }
-            if stop.run_until_cancelled(self.announce(readable(&deliveries))).await.is_none() {
+            if stop
+                .run_until_cancelled(self.announce(readable(&deliveries)))
+                .await
+                .is_none()
+            {
                 return;
             }
             deliveries.into_iter().for_each(Delivery::ack);
@@ -96,9 +102,13 @@ impl Ingestor {
     }
 
     async fn measure(&self) {
-        let Ok(stats) = self.0.store.stats().await else { return };
+        let Ok(stats) = self.0.store.stats().await else {
+            return;
+        };
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let age = stats.oldest.map_or(0, |oldest| (self.0.clock.now() - oldest).num_seconds());
+        let age = stats
+            .oldest
+            .map_or(0, |oldest| (self.0.clock.now() - oldest).num_seconds());
         self.0.metrics.queue_depth.set(gauge(stats.queued));
         self.0.metrics.queue_age.set(age.max(0));
         self.0.metrics.dead_letters.set(gauge(stats.dead_letters));

@@ -6,6 +6,7 @@
 //! points, counts them back and settles the group in one transaction. Work that nobody brings to
 //! an end becomes visible again when its lease ends.
 
+mod calls;
 mod index;
 mod listen;
 mod parse;
@@ -19,7 +20,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use touchstone_api::events::WorkAction;
 use touchstone_client::{EmbeddingClient, VectorClient};
-use touchstone_error::chain;
+use touchstone_error::{Classify, chain};
 use touchstone_events::Waker;
 use touchstone_identity::Caller;
 use touchstone_lifecycle::Lifecycle;
@@ -35,8 +36,8 @@ use crate::domain::point::DenseModel;
 use crate::metrics::Metrics;
 use crate::store::{self, Claim, Claimed, Failure, Outcome, Passed, Store};
 
-pub use self::index::COLLECTION;
-
+/// The one collection of chunks.
+pub const COLLECTION: &str = "chunks";
 /// Name of this service towards others.
 const SERVICE: &str = "document";
 /// Pause of a worker after its store failed.
@@ -58,16 +59,25 @@ impl Wake {
 
     /// The collection is gone, or may be.
     pub fn forget_collection(&self) {
-        *self.collection.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .collection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn knows_collection(&self, model: &DenseModel) -> bool {
-        let known = self.collection.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self
+            .collection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         known.as_ref() == Some(model)
     }
 
     fn learn_collection(&self, model: DenseModel) {
-        *self.collection.lock().unwrap_or_else(PoisonError::into_inner) = Some(model);
+        *self
+            .collection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(model);
     }
 }
 
@@ -103,7 +113,8 @@ struct Group {
 
 impl Group {
     fn keep(&mut self, held: &[DocumentId]) {
-        self.documents.retain(|document| held.contains(&document.id));
+        self.documents
+            .retain(|document| held.contains(&document.id));
     }
 }
 
@@ -115,7 +126,9 @@ impl Ingestor {
     /// Starts the workers.
     pub(crate) fn start(&self) {
         for number in 0..self.0.config.workers {
-            self.0.life.spawn(format!("document.worker.{number}"), self.clone().work());
+            self.0
+                .life
+                .spawn(format!("document.worker.{number}"), self.clone().work());
         }
     }
 
@@ -124,7 +137,8 @@ impl Ingestor {
         while !stop.is_cancelled() {
             match self.claim().await {
                 Ok(documents) if documents.is_empty() => {
-                    stop.run_until_cancelled(self.0.wake.notify.notified()).await;
+                    stop.run_until_cancelled(self.0.wake.notify.notified())
+                        .await;
                 }
                 Ok(documents) => {
                     // There may be more: somebody else shall look.
@@ -133,7 +147,8 @@ impl Ingestor {
                 }
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "no work can be claimed");
-                    stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE))
+                        .await;
                 }
             }
         }
@@ -152,21 +167,30 @@ impl Ingestor {
             bytes: self.0.config.group_bytes.as_u64(),
         };
         let claimed = self.0.store.claim(&claim).await?;
-        Ok(claimed.into_iter().map(|document| (claim.id, document)).collect())
+        Ok(claimed
+            .into_iter()
+            .map(|document| (claim.id, document))
+            .collect())
     }
 
     /// Works on a group; whatever happens, what is still held afterwards is given back.
     async fn run(&self, claimed: Vec<(Uuid, Claimed)>) {
-        let Some(claim) = claimed.first().map(|(claim, _)| *claim) else { return };
+        let Some(claim) = claimed.first().map(|(claim, _)| *claim) else {
+            return;
+        };
         let documents: Vec<_> = claimed.into_iter().map(|(_, document)| document).collect();
-        let group = Group { claim, documents: documents.clone(), renewed: Instant::now() };
+        let group = Group {
+            claim,
+            documents: documents.clone(),
+            renewed: Instant::now(),
+        };
         let worked = AssertUnwindSafe(self.process(group)).catch_unwind().await;
         let outcomes: Vec<_> = match worked {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 tracing::warn!(error = %chain(&error), "the store failed under a group of documents");
                 tokio::time::sleep(STORE_PAUSE.min(self.0.config.backoff_most)).await;
-                documents.iter().map(|document| Outcome::Released { id: document.id }).collect()
+                self.after_store_error(&error, &documents)
             }
             Err(_) => {
                 tracing::error!(documents = documents.len(), "a worker panicked");
@@ -176,7 +200,9 @@ impl Ingestor {
                 };
                 documents
                     .iter()
-                    .map(|document| self.outcome(document, Trouble::Attempt(failure.clone()), &[], true))
+                    .map(|document| {
+                        self.outcome(document, Trouble::Attempt(failure.clone()), &[], true)
+                    })
                     .collect()
             }
         };
@@ -187,10 +213,29 @@ impl Ingestor {
         }
     }
 
+    /// A store that is away is nobody's fault; one that refuses what a document brings would refuse
+    /// it for ever.
+    fn after_store_error(&self, error: &store::Error, documents: &[Claimed]) -> Vec<Outcome> {
+        if error.kind().is_transient() {
+            return documents
+                .iter()
+                .map(|it| Outcome::Released { id: it.id })
+                .collect();
+        }
+        let failure = Failure {
+            code: "document.store_refused".to_owned(),
+            message: "the store refused the document's text or chunks".to_owned(),
+        };
+        let outcome = |it| self.outcome(it, Trouble::Attempt(failure.clone()), &[], true);
+        documents.iter().map(outcome).collect()
+    }
+
     async fn process(&self, mut group: Group) -> Result<(), store::Error> {
         self.give_up_lost(&mut group).await?;
-        let removed: Vec<_> =
-            group.documents.extract_if(.., |document| document.action == WorkAction::Remove).collect();
+        let removed: Vec<_> = group
+            .documents
+            .extract_if(.., |document| document.action == WorkAction::Remove)
+            .collect();
         if !removed.is_empty() {
             self.remove(group.claim, &removed).await?;
         }
@@ -210,7 +255,9 @@ impl Ingestor {
         let most = self.0.config.losses;
         let lost: Vec<_> = group
             .documents
-            .extract_if(.., |it| it.losses >= most && it.action == WorkAction::Ingest)
+            .extract_if(.., |it| {
+                it.losses >= most && it.action == WorkAction::Ingest
+            })
             .collect();
         let outcomes: Vec<_> = lost
             .iter()
@@ -227,21 +274,29 @@ impl Ingestor {
 
     /// Removes the points of documents; asked again until vector confirms that none is left.
     async fn remove(&self, claim: Uuid, documents: &[Claimed]) -> Result<(), store::Error> {
-        let Some(tenant) = documents.first().map(|document| document.tenant) else { return Ok(()) };
+        let Some(tenant) = documents.first().map(|document| document.tenant) else {
+            return Ok(());
+        };
         let started = Instant::now();
         let ids: Vec<_> = documents.iter().map(|document| document.id).collect();
-        let removed = index::remove_points(&self.0, tenant, &ids).await;
+        let removed = calls::remove_points(&self.0, tenant, &ids).await;
         self.0.metrics.step("remove", started.elapsed());
         let outcomes: Vec<_> = match removed {
             Ok(()) => ids.iter().map(|id| Outcome::Removed { id: *id }).collect(),
             Err(trouble) => {
                 // A removal is never given up: what was deleted must not be found.
                 let (failure, after) = trouble.into_wait();
-                documents.iter().map(|it| self.wait(it, failure.clone(), after, &[])).collect()
+                documents
+                    .iter()
+                    .map(|it| self.wait(it, failure.clone(), after, &[]))
+                    .collect()
             }
         };
         self.0.metrics.removed.inc_by(
-            outcomes.iter().filter(|it| matches!(it, Outcome::Removed { .. })).count() as u64,
+            outcomes
+                .iter()
+                .filter(|it| matches!(it, Outcome::Removed { .. }))
+                .count() as u64,
         );
         self.settle(claim, &outcomes).await
     }
@@ -255,7 +310,11 @@ impl Ingestor {
             self.0.store.renew(group.claim, now + lease, now).await?
         } else {
             let held = self.0.store.held(group.claim).await?;
-            if group.documents.iter().all(|document| held.contains(&document.id)) {
+            if group
+                .documents
+                .iter()
+                .all(|document| held.contains(&document.id))
+            {
                 return Ok(());
             }
             // Lets go of what requests have changed, so that others can go on with it.
@@ -285,7 +344,11 @@ impl Ingestor {
             Trouble::Attempt(failure) if failed < self.0.config.attempts => {
                 self.0.metrics.failed(&failure.code);
                 let delay = self.0.config.backoff().delay(failed, self.dice());
-                Outcome::Again { id: document.id, failure, delay }
+                Outcome::Again {
+                    id: document.id,
+                    failure,
+                    delay,
+                }
             }
             Trouble::Attempt(failure) | Trouble::Fatal(failure) => {
                 self.0.metrics.failed(&failure.code);
@@ -296,7 +359,12 @@ impl Ingestor {
                     || has_chunks(document.status)
                     || document.attempt() > 1;
                 let event = self.0.ids.next::<EventId>();
-                Outcome::Failed { id: document.id, failure, points, event }
+                Outcome::Failed {
+                    id: document.id,
+                    failure,
+                    points,
+                    event,
+                }
             }
         }
     }
@@ -309,9 +377,20 @@ impl Ingestor {
         passed: &[Passed],
     ) -> Outcome {
         self.0.metrics.waits.inc();
-        let delay = self.0.config.backoff().delay(document.waits + 1, self.dice());
-        let delay = after.map_or(delay, |after| after.max(delay).min(self.0.config.backoff_most));
-        Outcome::Waiting { id: document.id, passed: passed.to_vec(), failure, delay }
+        let delay = self
+            .0
+            .config
+            .backoff()
+            .delay(document.waits + 1, self.dice());
+        let delay = after.map_or(delay, |after| {
+            after.max(delay).min(self.0.config.backoff_most)
+        });
+        Outcome::Waiting {
+            id: document.id,
+            passed: passed.to_vec(),
+            failure,
+            delay,
+        }
     }
 
     /// Ends the claim on documents.
@@ -319,9 +398,15 @@ impl Ingestor {
         if outcomes.is_empty() {
             return Ok(());
         }
-        let settled = self.0.store.settle(claim, outcomes, self.0.clock.now()).await?;
+        let settled = self
+            .0
+            .store
+            .settle(claim, outcomes, self.0.clock.now())
+            .await?;
         if settled.len() < outcomes.len()
-            || outcomes.iter().any(|it| matches!(it, Outcome::Failed { points: true, .. }))
+            || outcomes
+                .iter()
+                .any(|it| matches!(it, Outcome::Failed { points: true, .. }))
         {
             self.0.wake.wake();
         }

@@ -60,7 +60,10 @@ struct Cut {
 impl Parser {
     async fn parse(&self, format: &str, body: Bytes) -> Result<Cut, Trouble> {
         let format: Format = format.parse().map_err(|message| {
-            Trouble::Fatal(Failure { code: "document.unsupported_format".to_owned(), message })
+            Trouble::Fatal(Failure {
+                code: "document.unsupported_format".to_owned(),
+                message,
+            })
         })?;
         let (limits, chunks) = (self.limits, self.chunks);
         let sandboxed = if format.is_sandboxed() {
@@ -94,19 +97,33 @@ impl Parser {
 }
 
 fn cut(extracted: Extracted, params: ChunkParams) -> Cut {
-    let Extracted { text, title, headings, note } = extracted;
+    let Extracted {
+        text,
+        title,
+        headings,
+        note,
+    } = extracted;
     let chunks = chunk(&text, &headings, params)
         .into_iter()
         .map(|chunk| NewChunk {
             ordinal: chunk.ordinal,
             span: chunk.span,
-            heading: chunk.heading.and_then(|at| headings.get(at)).map(|it| it.text.clone()),
+            heading: chunk
+                .heading
+                .and_then(|at| headings.get(at))
+                .map(|it| it.text.clone()),
         })
         .collect();
     let sample = &text[..text.floor_char_boundary(LANGUAGE_SAMPLE)];
     let language = detect(sample).code();
     let title = title.or_else(|| headings.first().map(|heading| heading.text.clone()));
-    Cut { title, language, body: text, chunks, note }
+    Cut {
+        title,
+        language,
+        body: text,
+        chunks,
+        note,
+    }
 }
 
 impl Ingestor {
@@ -129,7 +146,11 @@ impl Ingestor {
         let mut bodies: HashMap<_, _> =
             self.0.store.originals(&wanted).await?.into_iter().collect();
         let (mut todo, mut failed) = (Vec::with_capacity(wanted.len()), Vec::new());
-        for document in group.documents.iter().filter(|document| !has_chunks(document.status)) {
+        for document in group
+            .documents
+            .iter()
+            .filter(|document| !has_chunks(document.status))
+        {
             match bodies.remove(&document.id) {
                 Some(body) => todo.push((document.clone(), body)),
                 None => failed.push(self.missing(document, "the original is missing")),
@@ -160,36 +181,62 @@ impl Ingestor {
         if stored.len() < parsed.len() {
             self.0.wake.wake();
         }
-        group.documents.retain(|document| {
-            has_chunks(document.status) || stored.contains(&document.id)
-        });
+        group
+            .documents
+            .retain(|document| has_chunks(document.status) || stored.contains(&document.id));
         let text = |item: Parsed| {
-            (item.id, Text { title: item.title, body: item.body.into(), chunks: item.chunks })
+            (
+                item.id,
+                Text {
+                    title: item.title,
+                    body: item.body.into(),
+                    chunks: item.chunks,
+                },
+            )
         };
-        Ok(parsed.into_iter().filter(|item| stored.contains(&item.id)).map(text).collect())
+        Ok(parsed
+            .into_iter()
+            .filter(|item| stored.contains(&item.id))
+            .map(text)
+            .collect())
     }
 
     fn missing(&self, document: &Claimed, message: &str) -> Outcome {
-        let failure =
-            Failure { code: "document.missing_data".to_owned(), message: message.to_owned() };
+        let failure = Failure {
+            code: "document.missing_data".to_owned(),
+            message: message.to_owned(),
+        };
         self.outcome(document, Trouble::Attempt(failure), &[], false)
     }
 
     fn parsed(&self, document: &Claimed, cut: Cut) -> Parsed {
         let at = self.0.clock.now();
-        let title = cut.title.map(|title| title.trim().chars().take(TITLE_CHARS).collect());
+        let title = cut
+            .title
+            .map(|title| title.trim().chars().take(TITLE_CHARS).collect());
         let title = title.filter(|title: &String| !title.is_empty());
         let detail = Some(format!("{} chunks", cut.chunks.len()));
         Parsed {
             id: document.id,
             version: document.version,
             title: title.unwrap_or_else(|| document.filename.clone()),
-            language: document.language.clone().unwrap_or_else(|| cut.language.to_owned()),
+            language: document
+                .language
+                .clone()
+                .unwrap_or_else(|| cut.language.to_owned()),
             body: cut.body,
             chunks: cut.chunks,
             passed: vec![
-                Passed { change: Change::Parsed, at, detail: cut.note },
-                Passed { change: Change::Chunked, at, detail },
+                Passed {
+                    change: Change::Parsed,
+                    at,
+                    detail: cut.note,
+                },
+                Passed {
+                    change: Change::Chunked,
+                    at,
+                    detail,
+                },
             ],
         }
     }
@@ -201,17 +248,27 @@ impl Ingestor {
         texts: &mut HashMap<DocumentId, Text>,
     ) -> Result<(), store::Error> {
         let mut missing = Vec::new();
-        for document in group.documents.iter().filter(|document| has_chunks(document.status)) {
+        for document in group
+            .documents
+            .iter()
+            .filter(|document| has_chunks(document.status))
+        {
             match self.0.store.stored(document.id, document.version).await? {
                 Some((text, chunks)) => {
-                    let text = Text { title: text.title, body: text.body.into(), chunks };
+                    let text = Text {
+                        title: text.title,
+                        body: text.body.into(),
+                        chunks,
+                    };
                     texts.insert(document.id, text);
                 }
                 None => missing.push(self.missing(document, "the stored text is missing")),
             }
         }
         self.settle(group.claim, &missing).await?;
-        group.documents.retain(|document| texts.contains_key(&document.id));
+        group
+            .documents
+            .retain(|document| texts.contains_key(&document.id));
         Ok(())
     }
 }

@@ -28,7 +28,10 @@ impl Trouble {
 
     /// Of a parser.
     pub fn of_parser(error: &ExtractError) -> Self {
-        let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
+        let failure = Failure {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+        };
         if error.kind().is_transient() {
             Self::Wait(failure, error.retry_after())
         } else if error.is_transient() {
@@ -41,7 +44,10 @@ impl Trouble {
     /// Of a call to `step`'s service: `embedding` or `index`.
     pub fn of_call(step: Step, error: &ClientError) -> Self {
         let (away, refused) = match step {
-            Step::Embedding => ("document.embedding_unavailable", "document.embedding_refused"),
+            Step::Embedding => (
+                "document.embedding_unavailable",
+                "document.embedding_refused",
+            ),
             Step::Index => ("document.index_unavailable", "document.index_refused"),
         };
         let failure = |code: &str| Failure {
@@ -72,7 +78,13 @@ impl Trouble {
             Step::Index => ("document.index_unavailable", "vector"),
         };
         let message = format!("{service} did not answer in time");
-        Self::Wait(Failure { code: code.to_owned(), message }, None)
+        Self::Wait(
+            Failure {
+                code: code.to_owned(),
+                message,
+            },
+            None,
+        )
     }
 }
 
@@ -112,17 +124,26 @@ mod tests {
     fn what_passes_waits_what_is_wrong_counts_and_another_model_is_fatal() {
         for status in [401, 429, 503, 504, 507] {
             let trouble = Trouble::of_call(Step::Index, &refused(status));
-            assert!(matches!(trouble, Trouble::Wait(_, Some(_))), "{status}: {trouble:?}");
+            assert!(
+                matches!(trouble, Trouble::Wait(_, Some(_))),
+                "{status}: {trouble:?}"
+            );
         }
         for status in [400, 413, 422, 500] {
             let trouble = Trouble::of_call(Step::Embedding, &refused(status));
-            let Trouble::Attempt(failure) = trouble else { panic!("{status}: {trouble:?}") };
+            let Trouble::Attempt(failure) = trouble else {
+                panic!("{status}: {trouble:?}")
+            };
             assert_eq!(failure.code, "document.embedding_refused");
         }
         let Trouble::Fatal(failure) = Trouble::of_call(Step::Index, &refused(409)) else {
             panic!("a mismatch is fatal");
         };
         assert_eq!(failure.code, "document.model_mismatch");
-        assert!(failure.message.contains("touchstone reindex"), "{}", failure.message);
+        assert!(
+            failure.message.contains("touchstone reindex"),
+            "{}",
+            failure.message
+        );
     }
 }

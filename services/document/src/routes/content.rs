@@ -41,15 +41,25 @@ pub(super) async fn content(
     let nosniff = (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !query.original {
         let text = service.text(&caller, id).await?;
-        let plain = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let plain = (
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         return Ok(([plain, nosniff], text.body).into_response());
     }
     // What came from outside is never shown by a browser, whatever it says it is.
     let original = service.original(&caller, id).await?;
     let disposition = HeaderValue::from_str(&attachment(&original.filename))
         .unwrap_or(HeaderValue::from_static("attachment"));
-    let bytes = (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    Ok(([bytes, nosniff, (CONTENT_DISPOSITION, disposition)], original.body).into_response())
+    let bytes = (
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    Ok((
+        [bytes, nosniff, (CONTENT_DISPOSITION, disposition)],
+        original.body,
+    )
+        .into_response())
 }
 
 /// Lists the chunks of the current version, in order.
@@ -64,5 +74,9 @@ pub(super) async fn chunks(
     AppPath(id): AppPath<DocumentId>,
     AppQuery(query): AppQuery<PageQuery>,
 ) -> Result<AppJson<Page<Chunk>>, Problem> {
-    Ok(AppJson(service.chunks(&caller, id, query.limit, query.cursor.as_deref()).await?))
+    Ok(AppJson(
+        service
+            .chunks(&caller, id, query.limit, query.cursor.as_deref())
+            .await?,
+    ))
 }

@@ -22,7 +22,11 @@ pub(super) async fn list(
     caller: Caller,
     AppQuery(query): AppQuery<PageQuery>,
 ) -> Result<AppJson<Page<DeadLetter>>, Problem> {
-    Ok(AppJson(service.dead_letters(&caller, query.limit, query.cursor.as_deref()).await?))
+    Ok(AppJson(
+        service
+            .dead_letters(&caller, query.limit, query.cursor.as_deref())
+            .await?,
+    ))
 }
 
 /// Starts a document that was given up again; the id is the document's.

@@ -26,7 +26,11 @@ pub(super) async fn list(
         created_after: query.created_after,
         created_before: query.created_before,
     };
-    Ok(AppJson(service.list(&caller, &filter, query.limit, query.cursor.as_deref()).await?))
+    Ok(AppJson(
+        service
+            .list(&caller, &filter, query.limit, query.cursor.as_deref())
+            .await?,
+    ))
 }
 
 /// Describes a document.

@@ -20,7 +20,10 @@ const FIELD_BYTES: usize = 64 * 1024;
 
 /// A multipart upload.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the form; the fields are read one by one")]
+#[expect(
+    dead_code,
+    reason = "documents the form; the fields are read one by one"
+)]
 pub struct UploadForm {
     /// The file; its part names the file and perhaps the media type.
     #[schema(value_type = String, format = Binary)]
@@ -39,15 +42,25 @@ pub struct UploadForm {
 
 /// The idempotency key, if there is one.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
     limits::check_idempotency_key(value.as_bytes())?;
     Ok(Some(String::from_utf8_lossy(value.as_bytes()).into_owned()))
 }
 
 /// Reads the body as its content type says.
 pub async fn read(request: Request, most: ByteSize) -> Result<Upload, Problem> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = content_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     if essence.eq_ignore_ascii_case("multipart/form-data") {
         let form = Multipart::from_request(request, &()).await;
         let form = form.map_err(|error| Error::MalformedMultipart(error.body_text()))?;
@@ -57,7 +70,9 @@ pub async fn read(request: Request, most: ByteSize) -> Result<Upload, Problem> {
         let expected = "application/json` or `multipart/form-data".into();
         return Err(RequestError::MediaType { expected }.into());
     }
-    let body = Bytes::from_request(request, &()).await.map_err(RequestError::from)?;
+    let body = Bytes::from_request(request, &())
+        .await
+        .map_err(RequestError::from)?;
     let request: CreateDocumentRequest = AppJson::parse(&body)?;
     Ok(Upload {
         filename: request.filename,
@@ -75,7 +90,10 @@ async fn read_form(mut form: Multipart, most: ByteSize) -> Result<Upload, Error>
         let name = field.name().unwrap_or_default().to_owned();
         let slot = match name.as_str() {
             "file" => {
-                let part = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
+                let part = (
+                    field.file_name().map(str::to_owned),
+                    field.content_type().map(str::to_owned),
+                );
                 let body = read_field(field, most.as_u64(), || Error::TooLarge(most)).await?;
                 if file.replace((part, body)).is_some() {
                     return Err(Error::Multipart("`file` must be sent once".to_owned()));
@@ -86,7 +104,12 @@ async fn read_form(mut form: Multipart, most: ByteSize) -> Result<Upload, Error>
             "mime" => &mut mime,
             "language" => &mut language,
             "metadata" => &mut metadata,
-            _ => return Err(Error::Multipart(format!("unknown field `{}`", printable(&name)))),
+            _ => {
+                return Err(Error::Multipart(format!(
+                    "unknown field `{}`",
+                    printable(&name)
+                )));
+            }
         };
         let too_long = || Error::Multipart(format!("`{name}` is too long"));
         let value = read_field(field, FIELD_BYTES as u64, too_long).await?;
@@ -103,11 +126,18 @@ async fn read_form(mut form: Multipart, most: ByteSize) -> Result<Upload, Error>
         return Err(Error::Multipart("`file` needs a file name".to_owned()));
     };
     let metadata: Metadata = match metadata {
-        Some(json) => serde_json::from_str(&json)
-            .map_err(|_| Error::Multipart("`metadata` must be a JSON object of texts".to_owned()))?,
+        Some(json) => serde_json::from_str(&json).map_err(|_| {
+            Error::Multipart("`metadata` must be a JSON object of texts".to_owned())
+        })?,
         None => Metadata::new(),
     };
-    Ok(Upload { filename, mime: mime.or(own_mime), language, metadata, body })
+    Ok(Upload {
+        filename,
+        mime: mime.or(own_mime),
+        language,
+        metadata,
+        body,
+    })
 }
 
 /// Reads a field piece by piece and stops as soon as it is too long.

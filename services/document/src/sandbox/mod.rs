@@ -260,7 +260,7 @@ fn classify(status: ExitStatus, last_words: &str) -> ExtractError {
     }
     let signal = signal(status);
     if signal == Some(SIGXCPU) {
-        return ExtractError::TimedOut;
+        return ExtractError::TooSlow;
     }
     if last_words.contains("memory allocation of") {
         return ExtractError::TooLarge("it needs more memory than allowed".to_owned());

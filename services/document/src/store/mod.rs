@@ -22,8 +22,8 @@ use touchstone_types::{DocumentId, EventId, TenantId};
 use uuid::Uuid;
 
 pub use model::{
-    Accept, Accepted, ChunkList, Claim, Claimed, Dead, Failure, ListFilter, NewChunk, Original, Outcome,
-    Parsed, Passed, Refusal, Stamp, Stats, StoredText,
+    Accept, Accepted, ChunkList, Claim, Claimed, Dead, Failure, ListFilter, NewChunk, Original,
+    Outcome, Parsed, Passed, Piece, Refusal, Stamp, Stats, StoredText, TextPiece,
 };
 pub use touchstone_store::Error;
 
@@ -80,9 +80,12 @@ pub trait Store: Send + Sync + Debug + 'static {
         versions: &[(DocumentId, u32)],
     ) -> Result<Vec<StoredText>, Error>;
 
+    /// Pieces of texts, in any order, without those whose version is gone. A piece ends with its
+    /// text, and its ends may lie inside characters.
+    async fn pieces(&self, tenant: TenantId, wanted: &[Piece]) -> Result<Vec<TextPiece>, Error>;
+
     /// The bytes of a document's current version.
-    async fn original(&self, tenant: TenantId, id: DocumentId)
-    -> Result<Option<Original>, Error>;
+    async fn original(&self, tenant: TenantId, id: DocumentId) -> Result<Option<Original>, Error>;
 
     /// Chunks of a version from `from` on.
     async fn chunks(
@@ -95,11 +98,8 @@ pub trait Store: Send + Sync + Debug + 'static {
     ) -> Result<ChunkList, Error>;
 
     /// The life of a document, oldest first; empty when unknown.
-    async fn timeline(
-        &self,
-        tenant: TenantId,
-        id: DocumentId,
-    ) -> Result<Vec<TimelineEntry>, Error>;
+    async fn timeline(&self, tenant: TenantId, id: DocumentId)
+    -> Result<Vec<TimelineEntry>, Error>;
 
     /// Documents that were given up, newest first, after `after`.
     async fn dead_letters(
@@ -130,8 +130,10 @@ pub trait Store: Send + Sync + Debug + 'static {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, Error>;
 
     /// The bytes of claimed versions.
-    async fn originals(&self, versions: &[(DocumentId, u32)])
-    -> Result<Vec<(DocumentId, Bytes)>, Error>;
+    async fn originals(
+        &self,
+        versions: &[(DocumentId, u32)],
+    ) -> Result<Vec<(DocumentId, Bytes)>, Error>;
 
     /// Text and chunks of a claimed version.
     async fn stored(
@@ -145,18 +147,25 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Extends the lease of what the claim holds, and lets go of what requests have changed since.
     /// Gives what is still held.
-    async fn renew(&self, claim: Uuid, until: DateTime<Utc>, now: DateTime<Utc>)
-    -> Result<Vec<DocumentId>, Error>;
+    async fn renew(
+        &self,
+        claim: Uuid,
+        until: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<DocumentId>, Error>;
 
     /// Stores texts and chunks. Documents that the claim has lost are let go and left out of the
     /// answer.
-    async fn put_chunks(&self, claim: Uuid, parsed: &[Parsed])
-    -> Result<Vec<DocumentId>, Error>;
+    async fn put_chunks(&self, claim: Uuid, parsed: &[Parsed]) -> Result<Vec<DocumentId>, Error>;
 
     /// Ends the claim on documents, each with its outcome. Documents that the claim has lost are
     /// let go and left out of the answer.
-    async fn settle(&self, claim: Uuid, outcomes: &[Outcome], at: DateTime<Utc>)
-    -> Result<Vec<DocumentId>, Error>;
+    async fn settle(
+        &self,
+        claim: Uuid,
+        outcomes: &[Outcome],
+        at: DateTime<Utc>,
+    ) -> Result<Vec<DocumentId>, Error>;
 
     /// Queue depth, age and dead letters of all tenants.
     async fn stats(&self) -> Result<Stats, Error>;

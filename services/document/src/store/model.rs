@@ -104,6 +104,34 @@ pub struct StoredText {
     pub body: String,
 }
 
+/// A piece of a text that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What the answer calls it.
+    pub number: u32,
+    /// Document.
+    pub id: DocumentId,
+    /// Version.
+    pub version: u32,
+    /// First byte.
+    pub start: usize,
+    /// Bytes.
+    pub length: usize,
+}
+
+/// A piece of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextPiece {
+    /// As it was called.
+    pub number: u32,
+    /// The document's title.
+    pub title: String,
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// Whether the text ends here.
+    pub ends: bool,
+}
+
 /// The bytes of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {

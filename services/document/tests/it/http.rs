@@ -40,7 +40,14 @@ fn form(parts: &[Part<'_>]) -> Vec<u8> {
 }
 
 async fn send_form(client: &TestClient, parts: &[Part<'_>]) -> Answer {
-    client.raw(Method::POST, "/documents", "multipart/form-data; boundary=x", form(parts)).await
+    client
+        .raw(
+            Method::POST,
+            "/documents",
+            "multipart/form-data; boundary=x",
+            form(parts),
+        )
+        .await
 }
 
 async fn nothing_was_kept(service: &Service) {
@@ -55,24 +62,72 @@ async fn bad_json_uploads_are_refused_and_leave_nothing_behind() {
     let mut world = World::new();
     world.config.limits.document = bytesize::ByteSize::kib(4);
     let service = world.start().await;
-    let many: Value = (0..33).map(|n| (n.to_string(), json!("v"))).collect::<serde_json::Map<_, _>>().into();
+    let many: Value = (0..33)
+        .map(|n| (n.to_string(), json!("v")))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let cases = [
-        (json!({ "filename": "a.txt", "content": "" }), "422 document.empty"),
-        (json!({ "filename": "a.txt", "content": " \n " }), "422 document.empty"),
-        (json!({ "filename": "a.txt", "content": "a\0b" }), "422 document.nul_byte"),
-        (json!({ "filename": "", "content": "x" }), "422 request.invalid"),
-        (json!({ "filename": "a\nb", "content": "x" }), "422 request.invalid"),
+        (
+            json!({ "filename": "a.txt", "content": "" }),
+            "422 document.empty",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": " \n " }),
+            "422 document.empty",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": "a\0b" }),
+            "422 document.nul_byte",
+        ),
+        (
+            json!({ "filename": "", "content": "x" }),
+            "422 request.invalid",
+        ),
+        (
+            json!({ "filename": "a\nb", "content": "x" }),
+            "422 request.invalid",
+        ),
         (json!({ "filename": "a.txt" }), "422 request.invalid"),
-        (json!({ "filename": "a.txt", "content": 7 }), "422 request.invalid"),
-        (json!({ "filename": "a.txt", "content": "x", "tenant_id": "t" }), "422 request.invalid"),
-        (json!({ "filename": "a.txt", "content": "x", "language": "english" }), "422 request.invalid"),
-        (json!({ "filename": "a.txt", "content": "x", "mime": "text" }), "422 request.invalid"),
-        (json!({ "filename": "a.txt", "content": "x", "metadata": many }), "422 request.invalid"),
-        (json!({ "filename": "a.txt", "content": "x", "metadata": { "k": 1 } }), "422 request.invalid"),
-        (json!({ "filename": "a.exe", "content": "x" }), "415 document.unsupported_format"),
-        (json!({ "filename": "a.json", "content": "{" }), "422 document.malformed"),
-        (json!({ "filename": "a.json", "content": "[".repeat(3000) }), "422 document.too_deep"),
-        (json!({ "filename": "a.txt", "content": "x".repeat(5000) }), "413 document.too_large"),
+        (
+            json!({ "filename": "a.txt", "content": 7 }),
+            "422 request.invalid",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": "x", "tenant_id": "t" }),
+            "422 request.invalid",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": "x", "language": "english" }),
+            "422 request.invalid",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": "x", "mime": "text" }),
+            "422 request.invalid",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": "x", "metadata": many }),
+            "422 request.invalid",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": "x", "metadata": { "k": 1 } }),
+            "422 request.invalid",
+        ),
+        (
+            json!({ "filename": "a.exe", "content": "x" }),
+            "415 document.unsupported_format",
+        ),
+        (
+            json!({ "filename": "a.json", "content": "{" }),
+            "422 document.malformed",
+        ),
+        (
+            json!({ "filename": "a.json", "content": "[".repeat(3000) }),
+            "422 document.too_deep",
+        ),
+        (
+            json!({ "filename": "a.txt", "content": "x".repeat(5000) }),
+            "413 document.too_large",
+        ),
         (json!([]), "422 request.invalid"),
     ];
     for (body, expected) in cases {
@@ -80,19 +135,44 @@ async fn bad_json_uploads_are_refused_and_leave_nothing_behind() {
         assert_eq!(answer.problem(), expected, "{body}: {}", answer.text());
     }
     let raw = async |kind: &str, body: Vec<u8>| {
-        service.client.raw(Method::POST, "/documents", kind, body).await.problem()
+        service
+            .client
+            .raw(Method::POST, "/documents", kind, body)
+            .await
+            .problem()
     };
-    assert_eq!(raw("application/json", b"{".to_vec()).await, "400 request.malformed");
-    assert_eq!(raw("application/json", Vec::new()).await, "400 request.malformed");
+    assert_eq!(
+        raw("application/json", b"{".to_vec()).await,
+        "400 request.malformed"
+    );
+    assert_eq!(
+        raw("application/json", Vec::new()).await,
+        "400 request.malformed"
+    );
     let broken = b"{\"filename\":\"a\",\"content\":\"\xff\"}".to_vec();
-    assert_eq!(raw("application/json", broken).await, "400 request.malformed");
+    assert_eq!(
+        raw("application/json", broken).await,
+        "400 request.malformed"
+    );
     let deep = "[".repeat(100_000).into_bytes();
-    assert!(["400 request.malformed", "422 request.invalid"].contains(&&*raw("application/json", deep).await));
-    assert_eq!(raw("text/plain", b"x".to_vec()).await, "415 request.unsupported_media_type");
-    assert_eq!(raw("application/json", vec![b' '; 2 << 20]).await, "413 request.too_large");
+    assert!(
+        ["400 request.malformed", "422 request.invalid"]
+            .contains(&&*raw("application/json", deep).await)
+    );
+    assert_eq!(
+        raw("text/plain", b"x".to_vec()).await,
+        "415 request.unsupported_media_type"
+    );
+    assert_eq!(
+        raw("application/json", vec![b' '; 2 << 20]).await,
+        "413 request.too_large"
+    );
     for key in ["", "a b", "ключ", &"k".repeat(256)] {
         let body = json!({ "filename": "a.txt", "content": "x" });
-        assert_eq!(with_key(&service.client, key, &body).await.problem(), "422 request.invalid");
+        assert_eq!(
+            with_key(&service.client, key, &body).await.problem(),
+            "422 request.invalid"
+        );
     }
     nothing_was_kept(&service).await;
     service.stop().await;
@@ -108,12 +188,24 @@ async fn bad_forms_are_refused_and_leave_nothing_behind() {
     let cases: [(&[Part<'_>], &str); 10] = [
         (&[], "422 request.invalid"),
         (&[("name=\"note\"", "", b"x")], "422 request.invalid"),
-        (&[(file, "", b"one"), (file, "", b"two")], "422 request.invalid"),
+        (
+            &[(file, "", b"one"), (file, "", b"two")],
+            "422 request.invalid",
+        ),
         (&[("name=\"file\"", "", b"x")], "422 request.invalid"),
-        (&[(file, "", b"x"), ("name=\"metadata\"", "", b"[]")], "422 request.invalid"),
-        (&[(file, "", b"x"), ("name=\"language\"", "", b"\xff")], "422 request.invalid"),
+        (
+            &[(file, "", b"x"), ("name=\"metadata\"", "", b"[]")],
+            "422 request.invalid",
+        ),
+        (
+            &[(file, "", b"x"), ("name=\"language\"", "", b"\xff")],
+            "422 request.invalid",
+        ),
         (&[(file, "", b"\xd0\xd0 text")], "422 document.invalid_utf8"),
-        (&[(file, "", b"\x7fELF\x02\x01\x01\0\0\0")], "415 document.binary_content"),
+        (
+            &[(file, "", b"\x7fELF\x02\x01\x01\0\0\0")],
+            "415 document.binary_content",
+        ),
         (&[(file, "", b"")], "422 document.empty"),
         (&[(file, "", &large)], "413 document.too_large"),
     ];
@@ -128,12 +220,22 @@ async fn bad_forms_are_refused_and_leave_nothing_behind() {
         }
     }
     let raw = async |kind: &str, body: Vec<u8>| {
-        service.client.raw(Method::POST, "/documents", kind, body).await.problem()
+        service
+            .client
+            .raw(Method::POST, "/documents", kind, body)
+            .await
+            .problem()
     };
     let cut = form(&[(file, "", b"text")]);
     let cut = cut[..cut.len() - 9].to_vec();
-    assert_eq!(raw("multipart/form-data; boundary=x", cut).await, "400 request.malformed");
-    assert_eq!(raw("multipart/form-data", form(&[])).await, "400 request.malformed");
+    assert_eq!(
+        raw("multipart/form-data; boundary=x", cut).await,
+        "400 request.malformed"
+    );
+    assert_eq!(
+        raw("multipart/form-data", form(&[])).await,
+        "400 request.malformed"
+    );
     nothing_was_kept(&service).await;
     service.stop().await;
 }
@@ -147,22 +249,41 @@ async fn a_form_is_taken_with_all_its_fields_and_downloads_safely() {
         &[
             ("name=\"metadata\"", "", br#"{"author":"A"}"#),
             ("name=\"language\"", "", b"RU"),
-            ("name=\"file\"; filename=\"../../etc/note \\\"x\\\".md\"", "text/markdown", "# Заголовок\n\nТекст.".as_bytes()),
+            (
+                "name=\"file\"; filename=\"../../etc/note \\\"x\\\".md\"",
+                "text/markdown",
+                "# Заголовок\n\nТекст.".as_bytes(),
+            ),
         ],
     )
     .await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
     let id = answer.json::<AcceptedDocument>().id;
     let document = service.wait_for(id, DocumentStatus::Indexed).await;
-    assert_eq!((document.language.as_str(), document.title.as_str()), ("ru", "Заголовок"));
-    assert_eq!((document.mime.as_str(), &document.metadata["author"]), ("text/markdown", &"A".to_owned()));
-    let original = service.client.get(&format!("/documents/{id}/content?original=true")).await;
+    assert_eq!(
+        (document.language.as_str(), document.title.as_str()),
+        ("ru", "Заголовок")
+    );
+    assert_eq!(
+        (document.mime.as_str(), &document.metadata["author"]),
+        ("text/markdown", &"A".to_owned())
+    );
+    let original = service
+        .client
+        .get(&format!("/documents/{id}/content?original=true"))
+        .await;
     assert_eq!(original.text(), "# Заголовок\n\nТекст.");
     assert_eq!(original.headers["x-content-type-options"], "nosniff");
     let disposition = original.headers["content-disposition"].to_str().unwrap();
-    assert!(disposition.starts_with("attachment; filename=\"note"), "{disposition}");
+    assert!(
+        disposition.starts_with("attachment; filename=\"note"),
+        "{disposition}"
+    );
     assert!(!disposition.contains("etc"), "{disposition}");
-    let text = service.client.get(&format!("/documents/{id}/content")).await;
+    let text = service
+        .client
+        .get(&format!("/documents/{id}/content"))
+        .await;
     assert_eq!(text.headers["content-type"], "text/plain; charset=utf-8");
     service.stop().await;
 }
@@ -199,10 +320,16 @@ async fn wrong_ids_other_tenants_and_strangers_get_nothing() {
         for wrong in ["x", "0", "%00", "..%2f..%2fetc"] {
             let path = format!("/documents/{wrong}{tail}");
             let answer = service.client.json(method.clone(), &path, &body).await;
-            assert_eq!(answer.problem(), "404 request.unknown_id", "{method} {path}");
+            assert_eq!(
+                answer.problem(),
+                "404 request.unknown_id",
+                "{method} {path}"
+            );
         }
     }
-    let replay = stranger.post(&format!("/dead-letters/{id}/replay"), &()).await;
+    let replay = stranger
+        .post(&format!("/dead-letters/{id}/replay"), &())
+        .await;
     assert_eq!(replay.problem(), "404 document.unknown");
     let spans = json!({ "spans": [{ "document_id": id, "version": 1, "start": 0, "end": 4 }] });
     let passages: Value = stranger.post("/documents/passages", &spans).await.json();
@@ -211,7 +338,13 @@ async fn wrong_ids_other_tenants_and_strangers_get_nothing() {
     assert_eq!(list["items"], json!([]));
     let member = world.identity.caller_of(world.caller.tenant, Role::Member);
     let member = world.client(&service, &member);
-    assert_eq!(member.post("/documents/reindex", &json!({})).await.problem(), "403 auth.forbidden");
+    assert_eq!(
+        member
+            .post("/documents/reindex", &json!({}))
+            .await
+            .problem(),
+        "403 auth.forbidden"
+    );
     assert_eq!(service.get(id).await.status, DocumentStatus::Indexed);
     service.stop().await;
 }
@@ -226,7 +359,11 @@ async fn lists_page_and_refuse_bad_queries() {
     }
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page: Value = service.client.get(&format!("/documents?limit=2{cursor}")).await.json();
+        let page: Value = service
+            .client
+            .get(&format!("/documents?limit=2{cursor}"))
+            .await
+            .json();
         for item in page["items"].as_array().unwrap() {
             seen.push(item["id"].as_str().unwrap().parse::<DocumentId>().unwrap());
         }
@@ -254,7 +391,10 @@ async fn lists_page_and_refuse_bad_queries() {
     let id = ids[0];
     service.wait_for(id, DocumentStatus::Indexed).await;
     for query in ["cursor=abc", "cursor=c0000000900000000"] {
-        let answer = service.client.get(&format!("/documents/{id}/chunks?{query}")).await;
+        let answer = service
+            .client
+            .get(&format!("/documents/{id}/chunks?{query}"))
+            .await;
         assert_eq!(answer.problem(), "422 request.invalid_cursor", "{query}");
     }
     let none: Value = service.client.get("/documents?source=demo").await.json();
@@ -272,19 +412,41 @@ async fn passages_are_exact_and_bounded() {
     let start = text.find("Second").unwrap();
     let span = |start: usize, end: usize| json!({ "document_id": id, "version": 1, "start": start, "end": end });
     let ask = async |body: Value| service.client.post("/documents/passages", &body).await;
-    let answer: Value = ask(json!({ "spans": [span(start, start + 6), span(1, 3), span(5, 9999), span(9, 2)] })).await.json();
+    let answer: Value =
+        ask(json!({ "spans": [span(start, start + 6), span(1, 3), span(5, 9999), span(9, 2)] }))
+            .await
+            .json();
     assert_eq!(answer["passages"][0]["text"], "Second");
     // Inside a character, outside the text, backwards.
-    assert_eq!(answer["passages"].as_array().unwrap()[1..], [Value::Null, Value::Null, Value::Null]);
-    let grown: Value = ask(json!({ "spans": [span(start, start + 6)], "grow_to": 60 })).await.json();
+    assert_eq!(
+        answer["passages"].as_array().unwrap()[1..],
+        [Value::Null, Value::Null, Value::Null]
+    );
+    let grown: Value = ask(json!({ "spans": [span(start, start + 6)], "grow_to": 60 }))
+        .await
+        .json();
     let passage = &grown["passages"][0];
-    let (from, to) = (passage["start"].as_u64().unwrap() as usize, passage["end"].as_u64().unwrap() as usize);
+    let (from, to) = (
+        passage["start"].as_u64().unwrap() as usize,
+        passage["end"].as_u64().unwrap() as usize,
+    );
     assert_eq!(passage["text"], text[from..to]);
     assert!(to - from <= 60 && to - from > 6);
-    assert_eq!(ask(json!({ "spans": [] })).await.problem(), "422 request.invalid");
+    assert_eq!(
+        ask(json!({ "spans": [] })).await.problem(),
+        "422 request.invalid"
+    );
     let many: Vec<_> = (0..101).map(|_| span(0, 1)).collect();
-    assert_eq!(ask(json!({ "spans": many })).await.problem(), "422 request.invalid");
-    assert_eq!(ask(json!({ "spans": [span(0, 1)], "grow_to": 20001 })).await.problem(), "422 request.invalid");
+    assert_eq!(
+        ask(json!({ "spans": many })).await.problem(),
+        "422 request.invalid"
+    );
+    assert_eq!(
+        ask(json!({ "spans": [span(0, 1)], "grow_to": 20001 }))
+            .await
+            .problem(),
+        "422 request.invalid"
+    );
     service.stop().await;
 }
 
@@ -300,9 +462,15 @@ async fn one_key_makes_one_document_however_many_ask_at_once() {
         posts.spawn(async move { with_key(&client, "key-1", &body).await });
     }
     let answers = posts.join_all().await;
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::ACCEPTED));
-    let ids: std::collections::BTreeSet<_> =
-        answers.iter().map(|answer| answer.json::<AcceptedDocument>().id).collect();
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == StatusCode::ACCEPTED)
+    );
+    let ids: std::collections::BTreeSet<_> = answers
+        .iter()
+        .map(|answer| answer.json::<AcceptedDocument>().id)
+        .collect();
     assert_eq!(ids.len(), 1);
     let list: Value = service.client.get("/documents").await.json();
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
@@ -311,7 +479,10 @@ async fn one_key_makes_one_document_however_many_ask_at_once() {
     assert_eq!(answer.problem(), "422 document.idempotency_mismatch");
     // Another tenant's keys are its own.
     let stranger = world.client(&service, &world.identity.caller());
-    assert_eq!(with_key(&stranger, "key-1", &other).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        with_key(&stranger, "key-1", &other).await.status,
+        StatusCode::ACCEPTED
+    );
     service.stop().await;
 }
 
@@ -327,7 +498,10 @@ async fn a_full_disk_is_507_and_what_is_there_can_be_read() {
 
     let store = SqliteStore::open(&world.uri()).await.unwrap();
     let mut writer = store.database().begin().await.unwrap();
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *writer).await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+        .fetch_one(&mut *writer)
+        .await
+        .unwrap();
     let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 20));
     sqlx::query(limit).execute(&mut *writer).await.unwrap();
     writer.commit().await.unwrap();
@@ -354,7 +528,8 @@ async fn health_tells_the_queue_and_metrics_count() {
     service.queue_is_empty().await;
     eventually("metrics", async || {
         let text = service.client.get("/metrics").await.text();
-        text.contains("touchstone_document_chunks_total 1").then_some(())
+        text.contains("touchstone_document_chunks_total 1")
+            .then_some(())
     })
     .await;
     service.stop().await;

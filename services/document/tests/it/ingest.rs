@@ -10,8 +10,11 @@ use crate::support::{Service, World, eventually, sentences};
 async fn chunks(service: &Service, id: DocumentId) -> Vec<Chunk> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page: Page<Chunk> =
-            service.client.get(&format!("/documents/{id}/chunks?limit=3{cursor}")).await.json();
+        let page: Page<Chunk> = service
+            .client
+            .get(&format!("/documents/{id}/chunks?limit=3{cursor}"))
+            .await
+            .json();
         all.extend(page.items);
         match page.next_cursor {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -24,17 +27,30 @@ async fn chunks(service: &Service, id: DocumentId) -> Vec<Chunk> {
 async fn assert_whole(world: &World, service: &Service, id: DocumentId, model: Option<&str>) {
     let document = service.get(id).await;
     assert_eq!(document.status, DocumentStatus::Indexed);
-    let text = service.client.get(&format!("/documents/{id}/content")).await.text();
+    let text = service
+        .client
+        .get(&format!("/documents/{id}/content"))
+        .await
+        .text();
     let (chunks, points) = (chunks(service, id).await, world.neighbours.points_of(id));
     assert_eq!(chunks.len(), document.chunk_count as usize);
     assert_eq!(points.len(), chunks.len());
     for (at, (chunk, point)) in chunks.iter().zip(&points).enumerate() {
         assert_eq!(chunk.ordinal as usize, at);
         assert_eq!(&text[chunk.start..chunk.end], chunk.text);
-        assert_eq!(point.id, chunk_id(id, document.version, chunk.ordinal, model));
+        assert_eq!(
+            point.id,
+            chunk_id(id, document.version, chunk.ordinal, model)
+        );
         assert_eq!(point.id, chunk.id);
-        assert_eq!((point.payload.start, point.payload.end), (chunk.start, chunk.end));
-        assert_eq!((&point.payload.text, point.payload.version), (&chunk.text, document.version));
+        assert_eq!(
+            (point.payload.start, point.payload.end),
+            (chunk.start, chunk.end)
+        );
+        assert_eq!(
+            (&point.payload.text, point.payload.version),
+            (&chunk.text, document.version)
+        );
         assert_eq!(point.dense.is_some(), model.is_some());
     }
 }
@@ -48,7 +64,10 @@ async fn a_document_is_indexed_and_all_places_agree() {
     assert!(document.chunk_count > 5, "{document:?}");
     assert_whole(&world, &service, id, None).await;
     let states = service.states(id).await;
-    assert_eq!(states, ["queued", "parsed", "chunked", "embedded", "indexed"]);
+    assert_eq!(
+        states,
+        ["queued", "parsed", "chunked", "embedded", "indexed"]
+    );
     service.stop().await;
 }
 
@@ -60,14 +79,27 @@ async fn many_small_documents_of_two_tenants_come_through_together() {
     let theirs = world.client(&service, &stranger);
     let (mut ours, mut other) = (Vec::new(), Vec::new());
     for n in 0..40 {
-        ours.push(service.upload("a.txt", &sentences(&format!("a{n}"), 12)).await);
+        ours.push(
+            service
+                .upload("a.txt", &sentences(&format!("a{n}"), 12))
+                .await,
+        );
         let body = json!({ "filename": "b.txt", "content": sentences(&format!("b{n}"), 3) });
-        other.push(theirs.post("/documents", &body).await.json::<AcceptedDocument>().id);
+        other.push(
+            theirs
+                .post("/documents", &body)
+                .await
+                .json::<AcceptedDocument>()
+                .id,
+        );
     }
     for id in ours {
         service.wait_for(id, DocumentStatus::Indexed).await;
         assert_whole(&world, &service, id, None).await;
-        assert_eq!(theirs.get(&format!("/documents/{id}")).await.problem(), "404 document.unknown");
+        assert_eq!(
+            theirs.get(&format!("/documents/{id}")).await.problem(),
+            "404 document.unknown"
+        );
     }
     for id in other {
         eventually("indexed", async || {
@@ -110,17 +142,32 @@ async fn a_new_version_takes_the_place_of_the_old_one() {
     })
     .await;
     // Until the new version is indexed, the old one is found and can be read.
-    assert!(world.neighbours.points_of(id).iter().all(|point| point.payload.version == 1));
-    let passages: PassagesResponse =
-        service.client.post("/documents/passages", &ask).await.json();
+    assert!(
+        world
+            .neighbours
+            .points_of(id)
+            .iter()
+            .all(|point| point.payload.version == 1)
+    );
+    let passages: PassagesResponse = service
+        .client
+        .post("/documents/passages", &ask)
+        .await
+        .json();
     assert_eq!(passages.passages[0].as_ref().unwrap().text, "Sentence");
     world.neighbours.release();
 
     let document = service.wait_for(id, DocumentStatus::Indexed).await;
-    assert_eq!((document.version, document.filename.as_str()), (2, "new.txt"));
+    assert_eq!(
+        (document.version, document.filename.as_str()),
+        (2, "new.txt")
+    );
     assert_whole(&world, &service, id, None).await;
-    let passages: PassagesResponse =
-        service.client.post("/documents/passages", &ask).await.json();
+    let passages: PassagesResponse = service
+        .client
+        .post("/documents/passages", &ask)
+        .await
+        .json();
     assert_eq!(passages.passages, [None]);
     service.stop().await;
 }
@@ -131,7 +178,13 @@ async fn a_new_version_overtakes_one_that_is_at_work() {
     let service = world.start().await;
     world.neighbours.hold();
     let id = service.upload("a.txt", &sentences("first", 60)).await;
-    world.neighbours.embeds.subscribe().wait_for(|count| *count > 0).await.unwrap();
+    world
+        .neighbours
+        .embeds
+        .subscribe()
+        .wait_for(|count| *count > 0)
+        .await
+        .unwrap();
     service.replace(id, &sentences("second", 20)).await;
     world.neighbours.release();
     service.wait_for(id, DocumentStatus::Indexed).await;
@@ -148,12 +201,24 @@ async fn a_deleted_document_is_gone_at_once_and_its_points_soon() {
     service.wait_for(id, DocumentStatus::Indexed).await;
     world.neighbours.set(|mood| mood.vector_down = true);
     let path = format!("/documents/{id}");
-    assert_eq!(service.client.delete(&path).await.status, StatusCode::NO_CONTENT);
-    for tail in ["", "/content", "/content?original=true", "/chunks", "/timeline"] {
+    assert_eq!(
+        service.client.delete(&path).await.status,
+        StatusCode::NO_CONTENT
+    );
+    for tail in [
+        "",
+        "/content",
+        "/content?original=true",
+        "/chunks",
+        "/timeline",
+    ] {
         let answer = service.client.get(&format!("{path}{tail}")).await;
         assert_eq!(answer.problem(), "404 document.unknown", "{tail}");
     }
-    assert_eq!(service.client.delete(&path).await.problem(), "404 document.unknown");
+    assert_eq!(
+        service.client.delete(&path).await.problem(),
+        "404 document.unknown"
+    );
     let list: Value = service.client.get("/documents").await.json();
     assert_eq!(list["items"], json!([]));
     assert!(!world.neighbours.points_of(id).is_empty());
@@ -171,23 +236,47 @@ async fn cancel_stops_between_batches_and_leaves_nothing_in_the_index() {
     let service = world.start().await;
     world.neighbours.hold();
     let id = service.upload("a.txt", &sentences("first", 200)).await;
-    world.neighbours.embeds.subscribe().wait_for(|count| *count > 0).await.unwrap();
-    let answer = service.client.post(&format!("/documents/{id}/cancel"), &()).await;
-    assert_eq!(answer.json::<AcceptedDocument>().status, DocumentStatus::Cancelled);
+    world
+        .neighbours
+        .embeds
+        .subscribe()
+        .wait_for(|count| *count > 0)
+        .await
+        .unwrap();
+    let answer = service
+        .client
+        .post(&format!("/documents/{id}/cancel"), &())
+        .await;
+    assert_eq!(
+        answer.json::<AcceptedDocument>().status,
+        DocumentStatus::Cancelled
+    );
     world.neighbours.release();
     service.queue_is_empty().await;
     assert!(world.neighbours.points_of(id).is_empty());
     let asked = *world.neighbours.embeds.borrow();
-    assert!(asked < 5, "embedding was asked {asked} times after the cancel");
+    assert!(
+        asked < 5,
+        "embedding was asked {asked} times after the cancel"
+    );
     assert_eq!(service.get(id).await.status, DocumentStatus::Cancelled);
-    let again = service.client.post(&format!("/documents/{id}/cancel"), &()).await;
+    let again = service
+        .client
+        .post(&format!("/documents/{id}/cancel"), &())
+        .await;
     assert_eq!(again.problem(), "409 document.wrong_state");
 
-    let retried = service.client.post(&format!("/documents/{id}/retry"), &()).await;
+    let retried = service
+        .client
+        .post(&format!("/documents/{id}/retry"), &())
+        .await;
     assert_eq!(retried.status, StatusCode::ACCEPTED);
     service.wait_for(id, DocumentStatus::Indexed).await;
     assert_whole(&world, &service, id, None).await;
-    let again = service.client.post(&format!("/documents/{id}/retry"), &()).await;
+    let again = service
+        .client
+        .post(&format!("/documents/{id}/retry"), &())
+        .await;
     assert_eq!(again.problem(), "409 document.wrong_state");
     service.stop().await;
 }
@@ -212,9 +301,17 @@ async fn a_rebuild_writes_lost_points_anew_and_follows_a_new_model() {
     // Another model does not fit the collection, until it is reset.
     world.neighbours.set(|mood| mood.model = Some("large"));
     let other = service.upload("b.txt", "Another text.").await;
-    let failed = service.wait_for(other, DocumentStatus::Failed).await.failure.unwrap();
+    let failed = service
+        .wait_for(other, DocumentStatus::Failed)
+        .await
+        .failure
+        .unwrap();
     assert_eq!(failed.code, "document.model_mismatch");
-    assert!(failed.message.contains("touchstone reindex"), "{}", failed.message);
+    assert!(
+        failed.message.contains("touchstone reindex"),
+        "{}",
+        failed.message
+    );
     let reset = json!({ "collection_reset": true });
     let refused = service.client.post("/documents/reindex", &reset).await;
     assert_eq!(refused.problem(), "403 auth.forbidden");

@@ -26,9 +26,7 @@ use touchstone_events::{EventBus, MemoryBus};
 use touchstone_identity::Caller;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_testing::{TestClient, TestIdentity};
-use touchstone_types::{
-    ChunkId, DocumentId, DocumentStatus, SparseVector, SystemClock, TenantId,
-};
+use touchstone_types::{ChunkId, DocumentId, DocumentStatus, SparseVector, SystemClock, TenantId};
 use touchstone_web::{AppJson, Problem, Surface};
 
 /// How the neighbours behave.
@@ -81,8 +79,11 @@ impl Neighbours {
 
     pub fn points_of(&self, id: DocumentId) -> Vec<Point> {
         let points = self.points.lock().unwrap();
-        let mut found: Vec<_> =
-            points.values().filter(|it| it.payload.document_id == id).cloned().collect();
+        let mut found: Vec<_> = points
+            .values()
+            .filter(|it| it.payload.document_id == id)
+            .cloned()
+            .collect();
         found.sort_by_key(|point| (point.payload.version, point.payload.ordinal));
         found
     }
@@ -97,7 +98,9 @@ impl Neighbours {
     }
 
     fn embedding(&self) -> Router {
-        Router::new().route("/embeddings", post(embed)).with_state(self.clone())
+        Router::new()
+            .route("/embeddings", post(embed))
+            .with_state(self.clone())
     }
 
     fn vector(&self, identity: &TestIdentity) -> Router {
@@ -120,7 +123,11 @@ impl Neighbours {
 }
 
 fn refuse(status: StatusCode) -> Response {
-    let problem = Problem::new(ErrorKind::from_status(status.as_u16()), "fake.refused", "refused");
+    let problem = Problem::new(
+        ErrorKind::from_status(status.as_u16()),
+        "fake.refused",
+        "refused",
+    );
     problem.render("", None)
 }
 
@@ -168,9 +175,16 @@ async fn create(
     AppJson(request): AppJson<CreateCollectionRequest>,
 ) -> Response {
     let mut collection = it.collection.lock().unwrap();
-    let wanted = Collection { name, dense: request.dense, sparse: request.sparse, points: 0 };
+    let wanted = Collection {
+        name,
+        dense: request.dense,
+        sparse: request.sparse,
+        points: 0,
+    };
     match &mut *collection {
-        Some(known) if known.dense.is_some() && wanted.dense.is_some() && known.dense != wanted.dense => {
+        Some(known)
+            if known.dense.is_some() && wanted.dense.is_some() && known.dense != wanted.dense =>
+        {
             return refuse(StatusCode::CONFLICT);
         }
         Some(known) => known.dense = known.dense.take().or(wanted.dense),
@@ -189,7 +203,11 @@ impl Neighbours {
         if self.mood.lock().unwrap().vector_down {
             return Some(refuse(StatusCode::SERVICE_UNAVAILABLE));
         }
-        self.collection.lock().unwrap().is_none().then(|| refuse(StatusCode::NOT_FOUND))
+        self.collection
+            .lock()
+            .unwrap()
+            .is_none()
+            .then(|| refuse(StatusCode::NOT_FOUND))
     }
 }
 
@@ -216,9 +234,16 @@ async fn upsert(
 
 fn matches(filter: &Filter, point: &Point) -> bool {
     let payload = &point.payload;
-    filter.document_ids.as_ref().is_none_or(|ids| ids.contains(&payload.document_id))
-        && filter.version.is_none_or(|version| version == payload.version)
-        && filter.version_below.is_none_or(|version| payload.version < version)
+    filter
+        .document_ids
+        .as_ref()
+        .is_none_or(|ids| ids.contains(&payload.document_id))
+        && filter
+            .version
+            .is_none_or(|version| version == payload.version)
+        && filter
+            .version_below
+            .is_none_or(|version| payload.version < version)
 }
 
 async fn delete(
@@ -231,10 +256,12 @@ async fn delete(
     }
     let mut points = it.points.lock().unwrap();
     let before = points.len();
-    points.retain(|(tenant, _), point| {
-        *tenant != caller.tenant || !matches(&request.filter, point)
-    });
-    AppJson(CountResponse { count: (before - points.len()) as u64 }).into_response()
+    points
+        .retain(|(tenant, _), point| *tenant != caller.tenant || !matches(&request.filter, point));
+    AppJson(CountResponse {
+        count: (before - points.len()) as u64,
+    })
+    .into_response()
 }
 
 async fn count(
@@ -250,7 +277,10 @@ async fn count(
         .iter()
         .filter(|((tenant, _), point)| *tenant == caller.tenant && matches(&request.filter, point))
         .count();
-    AppJson(CountResponse { count: count as u64 }).into_response()
+    AppJson(CountResponse {
+        count: count as u64,
+    })
+    .into_response()
 }
 
 /// A service on a file, with its neighbours.
@@ -277,7 +307,14 @@ impl World {
         config.ingest.sweep_every = Duration::from_millis(5);
         config.ingest.attempts = 3;
         let caller = identity.caller();
-        Self { identity, neighbours, config, bus: Arc::new(MemoryBus::new()), caller, dir }
+        Self {
+            identity,
+            neighbours,
+            config,
+            bus: Arc::new(MemoryBus::new()),
+            caller,
+            dir,
+        }
     }
 
     pub fn uri(&self) -> String {
@@ -285,7 +322,8 @@ impl World {
     }
 
     pub async fn start(&self) -> Service {
-        self.start_on(SqliteStore::open(&self.config.store).await.unwrap()).await
+        self.start_on(SqliteStore::open(&self.config.store).await.unwrap())
+            .await
     }
 
     pub async fn start_on(&self, store: SqliteStore) -> Service {
@@ -297,7 +335,11 @@ impl World {
         let router = touchstone_document::build_on(store, self.config.clone(), deps, &life).await;
         let router = router.unwrap();
         let client = TestClient::new(router.clone(), self.identity.bearer(&self.caller));
-        Service { router, life, client }
+        Service {
+            router,
+            life,
+            client,
+        }
     }
 
     pub fn client(&self, service: &Service, caller: &Caller) -> TestClient {
@@ -333,7 +375,10 @@ impl Service {
 
     pub async fn replace(&self, id: DocumentId, content: &str) -> u32 {
         let body = json!({ "filename": "new.txt", "content": content });
-        let answer = self.client.json(Method::PUT, &format!("/documents/{id}"), &body).await;
+        let answer = self
+            .client
+            .json(Method::PUT, &format!("/documents/{id}"), &body)
+            .await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
         answer.json::<AcceptedDocument>().version
     }
@@ -343,13 +388,21 @@ impl Service {
     }
 
     pub async fn timeline(&self, id: DocumentId) -> Timeline {
-        self.client.get(&format!("/documents/{id}/timeline")).await.json()
+        self.client
+            .get(&format!("/documents/{id}/timeline"))
+            .await
+            .json()
     }
 
     /// The states of the current version, without repeats.
     pub async fn states(&self, id: DocumentId) -> Vec<String> {
-        let mut states: Vec<_> =
-            self.timeline(id).await.items.iter().map(|it| it.status.to_string()).collect();
+        let mut states: Vec<_> = self
+            .timeline(id)
+            .await
+            .items
+            .iter()
+            .map(|it| it.status.to_string())
+            .collect();
         states.dedup();
         states
     }
@@ -387,7 +440,11 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
 
 /// A text of `count` sentences that all differ.
 pub fn sentences(word: &str, count: usize) -> String {
-    let sentence =
-        |n| format!("Sentence number {n} of the {word} tells about thing {} at length. ", n * 7);
+    let sentence = |n| {
+        format!(
+            "Sentence number {n} of the {word} tells about thing {} at length. ",
+            n * 7
+        )
+    };
     (0..count).map(sentence).collect::<Vec<_>>().concat()
 }

@@ -1,13 +1,19 @@
 use serde_json::Value;
-use touchstone_document::store::sqlite::SqliteStore;
-use touchstone_document::store::{Claim, Passed, Parsed, NewChunk, Store};
 use touchstone_document::domain::ingestion::Change;
+use touchstone_document::store::sqlite::SqliteStore;
+use touchstone_document::store::{Claim, NewChunk, Parsed, Passed, Store};
 use touchstone_types::{ByteSpan, Clock, DocumentId, DocumentStatus, SystemClock};
 
 use crate::support::{Service, World, eventually, sentences};
 
 async fn timeline_details(service: &Service, id: DocumentId) -> Vec<String> {
-    service.timeline(id).await.items.into_iter().filter_map(|it| it.detail).collect()
+    service
+        .timeline(id)
+        .await
+        .items
+        .into_iter()
+        .filter_map(|it| it.detail)
+        .collect()
 }
 
 async fn dead_letters(service: &Service) -> Vec<Value> {
@@ -22,13 +28,26 @@ async fn while_embedding_is_away_documents_wait_and_say_so() {
     let service = world.start().await;
     let id = service.upload("a.txt", &sentences("first", 60)).await;
     // Far more tries than attempts are allowed.
-    world.neighbours.embeds.subscribe().wait_for(|count| *count > 10).await.unwrap();
+    world
+        .neighbours
+        .embeds
+        .subscribe()
+        .wait_for(|count| *count > 10)
+        .await
+        .unwrap();
     assert_eq!(service.get(id).await.status, DocumentStatus::Chunked);
     let waits = |details: &[String]| details.iter().filter(|it| it.starts_with("waits:")).count();
     assert_eq!(waits(&timeline_details(&service, id).await), 1);
     world.neighbours.set(|mood| mood.embedding_down = false);
     service.wait_for(id, DocumentStatus::Indexed).await;
-    assert!(service.timeline(id).await.items.iter().all(|it| it.attempt == 1));
+    assert!(
+        service
+            .timeline(id)
+            .await
+            .items
+            .iter()
+            .all(|it| it.attempt == 1)
+    );
     service.stop().await;
 }
 
@@ -58,7 +77,10 @@ async fn half_written_points_are_noticed_and_written_again() {
     let points = world.neighbours.points_of(id).len();
     assert_eq!(points, service.get(id).await.chunk_count as usize);
     let details = timeline_details(&service, id).await;
-    assert!(details.iter().any(|it| it.contains("points for")), "{details:?}");
+    assert!(
+        details.iter().any(|it| it.contains("points for")),
+        "{details:?}"
+    );
     service.stop().await;
 }
 
@@ -70,7 +92,11 @@ async fn poison_is_given_up_and_its_neighbours_are_not() {
     let service = world.start().await;
     let mut good = Vec::new();
     for n in 0..5 {
-        good.push(service.upload("good.txt", &sentences(&format!("good{n}"), 5)).await);
+        good.push(
+            service
+                .upload("good.txt", &sentences(&format!("good{n}"), 5))
+                .await,
+        );
     }
     let bad = service.upload("bad.txt", "This one is POISON.").await;
     world.neighbours.release();
@@ -81,11 +107,17 @@ async fn poison_is_given_up_and_its_neighbours_are_not() {
     }
     let dead = dead_letters(&service).await;
     assert_eq!(dead.len(), 1);
-    assert_eq!((&dead[0]["document_id"], &dead[0]["attempts"]), (&Value::from(bad.to_string()), &Value::from(3)));
+    assert_eq!(
+        (&dead[0]["document_id"], &dead[0]["attempts"]),
+        (&Value::from(bad.to_string()), &Value::from(3))
+    );
     service.queue_is_empty().await;
 
     world.neighbours.set(|mood| mood.poison = None);
-    let replay = service.client.post(&format!("/dead-letters/{bad}/replay"), &()).await;
+    let replay = service
+        .client
+        .post(&format!("/dead-letters/{bad}/replay"), &())
+        .await;
     assert_eq!(replay.status, 202);
     service.wait_for(bad, DocumentStatus::Indexed).await;
     assert!(dead_letters(&service).await.is_empty());
@@ -116,13 +148,25 @@ async fn a_damaged_pdf_fails_with_a_reason_and_the_service_lives() {
     let body = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\
         Content-Type: application/pdf\r\n\r\n%PDF-1.7\nthis is torn\n%%EOF\r\n--x--\r\n";
     let kind = "multipart/form-data; boundary=x";
-    let answer = service.client.raw(http::Method::POST, "/documents", kind, body).await;
+    let answer = service
+        .client
+        .raw(http::Method::POST, "/documents", kind, body)
+        .await;
     assert_eq!(answer.status, 202, "{}", answer.text());
-    let id = answer.json::<touchstone_api::document::AcceptedDocument>().id;
-    let failure = service.wait_for(id, DocumentStatus::Failed).await.failure.unwrap();
+    let id = answer
+        .json::<touchstone_api::document::AcceptedDocument>()
+        .id;
+    let failure = service
+        .wait_for(id, DocumentStatus::Failed)
+        .await
+        .failure
+        .unwrap();
     assert!(failure.code.starts_with("document."), "{failure:?}");
     assert!(!failure.message.is_empty());
-    let content = service.client.get(&format!("/documents/{id}/content")).await;
+    let content = service
+        .client
+        .get(&format!("/documents/{id}/content"))
+        .await;
     assert_eq!(content.problem(), "409 document.no_text_yet");
     let next = service.upload("a.txt", "It goes on.").await;
     service.wait_for(next, DocumentStatus::Indexed).await;
@@ -140,14 +184,22 @@ async fn a_crash_at_any_place_loses_doubles_and_blocks_nothing() {
         if round % 3 == 0 {
             world.neighbours.hold();
         }
-        world.neighbours.set(|mood| mood.vector_down = round % 4 == 1);
+        world
+            .neighbours
+            .set(|mood| mood.vector_down = round % 4 == 1);
         let before = *world.neighbours.embeds.borrow();
         for n in 0..6 {
             let text = sentences(&format!("r{round}n{n}"), 4 + 10 * n);
             ids.push(service.upload("a.txt", &text).await);
         }
         if round % 2 == 0 {
-            world.neighbours.embeds.subscribe().wait_for(|now| *now > before).await.unwrap();
+            world
+                .neighbours
+                .embeds
+                .subscribe()
+                .wait_for(|now| *now > before)
+                .await
+                .unwrap();
         }
         service.crash().await;
         world.neighbours.release();
@@ -174,7 +226,13 @@ async fn a_soft_stop_lets_go_of_work_without_counting_it() {
     let service = world.start().await;
     world.neighbours.hold();
     let id = service.upload("a.txt", &sentences("first", 100)).await;
-    world.neighbours.embeds.subscribe().wait_for(|count| *count > 0).await.unwrap();
+    world
+        .neighbours
+        .embeds
+        .subscribe()
+        .wait_for(|count| *count > 0)
+        .await
+        .unwrap();
     let stopping = service.life.soft_stop();
     let stop = tokio::join!(service.stop(), async {
         stopping.cancelled().await;
@@ -183,7 +241,14 @@ async fn a_soft_stop_lets_go_of_work_without_counting_it() {
     assert_eq!(stop, ((), ()));
     let service = world.start().await;
     service.wait_for(id, DocumentStatus::Indexed).await;
-    assert!(service.timeline(id).await.items.iter().all(|it| it.attempt == 1));
+    assert!(
+        service
+            .timeline(id)
+            .await
+            .items
+            .iter()
+            .all(|it| it.attempt == 1)
+    );
     service.stop().await;
 }
 
@@ -210,7 +275,11 @@ async fn work_goes_on_from_every_state_that_a_restart_can_find() {
         let service = world.start().await;
         let document = service.wait_for(id, DocumentStatus::Indexed).await;
         service.queue_is_empty().await;
-        assert_eq!(world.neighbours.points_of(id).len(), document.chunk_count as usize, "{state}");
+        assert_eq!(
+            world.neighbours.points_of(id).len(),
+            document.chunk_count as usize,
+            "{state}"
+        );
         service.stop().await;
     }
 }
@@ -236,12 +305,20 @@ async fn reach(world: &World, id: DocumentId, state: &str) {
         found.then_some(())
     })
     .await;
-    let step = |change| Passed { change, at: now, detail: None };
+    let step = |change| Passed {
+        change,
+        at: now,
+        detail: None,
+    };
     let body = sentences(state, 30);
     let passed = match state {
         "queued" => Vec::new(),
         "parsed" => vec![step(Change::Parsed)],
-        _ => vec![step(Change::Parsed), step(Change::Chunked), step(Change::Embedded)],
+        _ => vec![
+            step(Change::Parsed),
+            step(Change::Chunked),
+            step(Change::Embedded),
+        ],
     };
     if !passed.is_empty() {
         let parsed = Parsed {
@@ -251,7 +328,10 @@ async fn reach(world: &World, id: DocumentId, state: &str) {
             language: "en".into(),
             chunks: vec![NewChunk {
                 ordinal: 0,
-                span: ByteSpan { start: 0, end: body.trim_end().len() },
+                span: ByteSpan {
+                    start: 0,
+                    end: body.trim_end().len(),
+                },
                 heading: None,
             }],
             body,

@@ -32,11 +32,12 @@ async fn a_child_that_dies_costs_one_document() {
         ("overflows", "document.parser_crashed", "stack overflow"),
         ("leaves", "document.parser_crashed", "no answer"),
         ("hogs", "document.too_large", "memory"),
-        ("spins", "document.parser_timeout", "in time"),
+        ("spins", "document.parser_timeout", "computing time"),
     ] {
         let error = misbehaving(name, settings()).await;
         assert_eq!(error.code(), code, "{name}: {error}");
         assert!(error.to_string().contains(words), "{name}: {error}");
+        assert!(!error.is_transient(), "{name}: {error}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod reads;
 mod requests;
+mod settle;
 mod work;
 
 use std::time::Duration;
@@ -21,8 +22,8 @@ use touchstone_types::{DocumentId, DocumentStatus, EventId, TenantId};
 use uuid::Uuid;
 
 use super::{
-    Accept, Accepted, ChunkList, Claim, Claimed, Dead, Error, ListFilter, NewChunk, Original, Outcome, Parsed,
-    Refusal, Stamp, Stats, Store, StoredText,
+    Accept, Accepted, ChunkList, Claim, Claimed, Dead, Error, ListFilter, NewChunk, Original,
+    Outcome, Parsed, Piece, Refusal, Stamp, Stats, Store, StoredText, TextPiece,
 };
 
 /// The schema, forward only.
@@ -40,7 +41,9 @@ impl SqliteStore {
     /// # Errors
     /// [`Error`] when it cannot be opened or migrated.
     pub async fn open(uri: &str) -> Result<Self, Error> {
-        Ok(Self { db: Database::open(uri, &MIGRATOR).await? })
+        Ok(Self {
+            db: Database::open(uri, &MIGRATOR).await?,
+        })
     }
 
     /// The database, for the relay of its outbox.
@@ -107,11 +110,11 @@ impl Store for SqliteStore {
         reads::texts(&self.db, tenant, versions).await
     }
 
-    async fn original(
-        &self,
-        tenant: TenantId,
-        id: DocumentId,
-    ) -> Result<Option<Original>, Error> {
+    async fn pieces(&self, tenant: TenantId, wanted: &[Piece]) -> Result<Vec<TextPiece>, Error> {
+        reads::pieces(&self.db, tenant, wanted).await
+    }
+
+    async fn original(&self, tenant: TenantId, id: DocumentId) -> Result<Option<Original>, Error> {
         reads::original(&self.db, tenant, id).await
     }
 
@@ -192,7 +195,7 @@ impl Store for SqliteStore {
     }
 
     async fn put_chunks(&self, claim: Uuid, parsed: &[Parsed]) -> Result<Vec<DocumentId>, Error> {
-        work::put_chunks(&self.db, claim, parsed).await
+        settle::put_chunks(&self.db, claim, parsed).await
     }
 
     async fn settle(
@@ -201,7 +204,7 @@ impl Store for SqliteStore {
         outcomes: &[Outcome],
         at: DateTime<Utc>,
     ) -> Result<Vec<DocumentId>, Error> {
-        work::settle(&self.db, claim, outcomes, at).await
+        settle::settle(&self.db, claim, outcomes, at).await
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
@@ -351,5 +354,6 @@ fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 
 /// Reads a word of one of the closed lists.
 fn word<T: std::str::FromStr<Err = String>>(text: &str) -> Result<T, Error> {
-    text.parse().map_err(|message: String| corrupt(std::io::Error::other(message)))
+    text.parse()
+        .map_err(|message: String| corrupt(std::io::Error::other(message)))
 }

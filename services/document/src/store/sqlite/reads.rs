@@ -9,7 +9,9 @@ use touchstone_store::{decode_id, from_micros, micros};
 use touchstone_types::{ByteSpan, DocumentId, TenantId};
 
 use super::{blob, corrupt, word};
-use crate::store::{ChunkList, Dead, Error, Failure, ListFilter, NewChunk, Original, StoredText};
+use crate::store::{
+    ChunkList, Dead, Error, Failure, ListFilter, NewChunk, Original, Piece, StoredText, TextPiece,
+};
 
 const DOCUMENT: &str = "SELECT id, filename, title, mime, language, source, status, failure_code, \
      failure_message, version, size_bytes, sha256, chunk_count, metadata, created_at, updated_at \
@@ -21,8 +23,17 @@ pub async fn document(
     id: DocumentId,
 ) -> Result<Option<Document>, Error> {
     let mut query = QueryBuilder::<Sqlite>::new(DOCUMENT);
-    query.push_bind(blob(tenant.as_uuid())).push(" AND id = ").push_bind(blob(id.as_uuid()));
-    query.build().fetch_optional(db.read()).await?.as_ref().map(read_document).transpose()
+    query
+        .push_bind(blob(tenant.as_uuid()))
+        .push(" AND id = ")
+        .push_bind(blob(id.as_uuid()));
+    query
+        .build()
+        .fetch_optional(db.read())
+        .await?
+        .as_ref()
+        .map(read_document)
+        .transpose()
 }
 
 pub async fn list(
@@ -50,14 +61,23 @@ pub async fn list(
         query.push(" AND id < ").push_bind(blob(after.as_uuid()));
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-    query.build().fetch_all(db.read()).await?.iter().map(read_document).collect()
+    query
+        .build()
+        .fetch_all(db.read())
+        .await?
+        .iter()
+        .map(read_document)
+        .collect()
 }
 
 fn read_document(row: &SqliteRow) -> Result<Document, Error> {
     let failure = match row.try_get::<Option<String>, _>("failure_code")? {
         Some(code) => {
             let message: Option<String> = row.try_get("failure_message")?;
-            Some(WireFailure { code, message: message.unwrap_or_default() })
+            Some(WireFailure {
+                code,
+                message: message.unwrap_or_default(),
+            })
         }
         None => None,
     };
@@ -109,14 +129,70 @@ pub async fn texts(
         "SELECT t.document_id, t.version, t.title, t.body FROM documents d \
          JOIN texts t ON t.document_id = d.id WHERE d.deleted_at IS NULL AND d.tenant_id = ",
     );
-    query.push_bind(blob(tenant.as_uuid())).push(" AND (t.document_id, t.version) IN (VALUES ");
+    query
+        .push_bind(blob(tenant.as_uuid()))
+        .push(" AND (t.document_id, t.version) IN (VALUES ");
     let mut list = query.separated(", ");
     for (id, version) in versions {
         list.push("(").push_bind_unseparated(blob(id.as_uuid()));
-        list.push_unseparated(", ").push_bind_unseparated(*version).push_unseparated(")");
+        list.push_unseparated(", ")
+            .push_bind_unseparated(*version)
+            .push_unseparated(")");
     }
     query.push(")");
-    query.build().fetch_all(db.read()).await?.iter().map(read_text).collect()
+    query
+        .build()
+        .fetch_all(db.read())
+        .await?
+        .iter()
+        .map(read_text)
+        .collect()
+}
+
+pub async fn pieces(
+    db: &Database,
+    tenant: TenantId,
+    wanted: &[Piece],
+) -> Result<Vec<TextPiece>, Error> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "WITH wanted (number, document_id, version, first, length) AS (VALUES ",
+    );
+    let mut list = query.separated(", ");
+    for piece in wanted {
+        list.push("(").push_bind_unseparated(piece.number);
+        list.push_unseparated(", ")
+            .push_bind_unseparated(blob(piece.id.as_uuid()));
+        list.push_unseparated(", ")
+            .push_bind_unseparated(piece.version);
+        list.push_unseparated(", ")
+            .push_bind_unseparated(number(piece.start));
+        list.push_unseparated(", ")
+            .push_bind_unseparated(number(piece.length));
+        list.push_unseparated(")");
+    }
+    query.push(
+        ") SELECT w.number, t.title, substr(CAST(t.body AS BLOB), w.first + 1, w.length) AS body, \
+         octet_length(t.body) <= w.first + w.length AS ends FROM wanted w \
+         JOIN documents d ON d.id = w.document_id \
+         JOIN texts t ON t.document_id = d.id AND t.version = w.version \
+         WHERE d.deleted_at IS NULL AND d.tenant_id = ",
+    );
+    query.push_bind(blob(tenant.as_uuid()));
+    let rows = query.build().fetch_all(db.read()).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TextPiece {
+                number: row.try_get("number")?,
+                title: row.try_get("title")?,
+                body: row.try_get("body")?,
+                ends: row.try_get("ends")?,
+            })
+        })
+        .collect()
 }
 
 pub(super) fn read_text(row: &SqliteRow) -> Result<StoredText, Error> {
@@ -173,7 +249,11 @@ pub async fn chunks(
     .fetch_all(db.read())
     .await?;
     Ok(ChunkList {
-        model: rows.first().map(|row| row.try_get("index_model")).transpose()?.flatten(),
+        model: rows
+            .first()
+            .map(|row| row.try_get("index_model"))
+            .transpose()?
+            .flatten(),
         chunks: rows.iter().map(read_chunk).collect::<Result<_, _>>()?,
     })
 }
@@ -184,7 +264,10 @@ pub(super) fn read_chunk(row: &SqliteRow) -> Result<NewChunk, Error> {
     };
     Ok(NewChunk {
         ordinal: row.try_get("ordinal")?,
-        span: ByteSpan { start: offset("start_byte")?, end: offset("end_byte")? },
+        span: ByteSpan {
+            start: offset("start_byte")?,
+            end: offset("end_byte")?,
+        },
         heading: row.try_get("heading")?,
     })
 }
@@ -228,16 +311,23 @@ pub async fn dead_letters(
     );
     query.push_bind(blob(tenant.as_uuid()));
     if let Some(after) = &after {
-        query.push(" AND document_id < ").push_bind(blob(after.as_uuid()));
+        query
+            .push(" AND document_id < ")
+            .push_bind(blob(after.as_uuid()));
     }
-    query.push(" ORDER BY document_id DESC LIMIT ").push_bind(limit);
+    query
+        .push(" ORDER BY document_id DESC LIMIT ")
+        .push_bind(limit);
     let rows = query.build().fetch_all(db.read()).await?;
     rows.iter()
         .map(|row| {
             Ok(Dead {
                 id: decode_id(row.try_get("document_id")?)?,
                 version: row.try_get("version")?,
-                failure: Failure { code: row.try_get("code")?, message: row.try_get("message")? },
+                failure: Failure {
+                    code: row.try_get("code")?,
+                    message: row.try_get("message")?,
+                },
                 attempts: row.try_get("attempts")?,
                 at: from_micros(row.try_get("at")?),
             })

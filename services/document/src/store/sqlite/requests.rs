@@ -37,7 +37,11 @@ async fn accept_one(connection: &mut SqliteConnection, item: &Accept) -> Result<
         insert_document(connection, item).await?;
         1
     };
-    let subject = Subject { tenant: item.tenant, id: item.id, version };
+    let subject = Subject {
+        tenant: item.tenant,
+        id: item.id,
+        version,
+    };
     sqlx::query(
         "INSERT INTO originals (document_id, version, tenant_id, filename, mime, body) \
          VALUES (?, ?, ?, ?, ?, ?)",
@@ -66,8 +70,19 @@ async fn accept_one(connection: &mut SqliteConnection, item: &Accept) -> Result<
     }
     queue(connection, subject, WorkAction::Ingest, false, &item.stamp).await?;
     tell_work(connection, subject, WorkAction::Ingest, &item.stamp).await?;
-    note(connection, subject, item.stamp.at, DocumentStatus::Queued, 1, None).await?;
-    Ok(Accepted::New { id: item.id, version })
+    note(
+        connection,
+        subject,
+        item.stamp.at,
+        DocumentStatus::Queued,
+        1,
+        None,
+    )
+    .await?;
+    Ok(Accepted::New {
+        id: item.id,
+        version,
+    })
 }
 
 /// The answer to an earlier request with the same key.
@@ -90,7 +105,10 @@ async fn first_answer(
         return Ok(Some(Accepted::Mismatch));
     }
     let id = decode_id(row.try_get("document_id")?)?;
-    Ok(Some(Accepted::Repeated { id, version: row.try_get("version")? }))
+    Ok(Some(Accepted::Repeated {
+        id,
+        version: row.try_get("version")?,
+    }))
 }
 
 async fn insert_document(connection: &mut SqliteConnection, item: &Accept) -> Result<(), Error> {
@@ -168,7 +186,10 @@ async fn present(
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some((word(row.try_get("status")?)?, row.try_get("version")?)))
+    Ok(Some((
+        word(row.try_get("status")?)?,
+        row.try_get("version")?,
+    )))
 }
 
 async fn forget_dead_letter(
@@ -189,7 +210,9 @@ pub async fn delete(
     stamp: &Stamp,
 ) -> Result<bool, Error> {
     let mut tx = db.begin().await?;
-    let Some((_, version)) = present(&mut tx, tenant, id).await? else { return Ok(false) };
+    let Some((_, version)) = present(&mut tx, tenant, id).await? else {
+        return Ok(false);
+    };
     sqlx::query(
         "UPDATE documents SET deleted_at = ?, updated_at = ? WHERE tenant_id = ? AND id = ?",
     )
@@ -200,7 +223,11 @@ pub async fn delete(
     .execute(&mut *tx)
     .await?;
     forget_dead_letter(&mut tx, id).await?;
-    let subject = Subject { tenant, id, version };
+    let subject = Subject {
+        tenant,
+        id,
+        version,
+    };
     queue(&mut tx, subject, WorkAction::Remove, false, stamp).await?;
     tell_work(&mut tx, subject, WorkAction::Remove, stamp).await?;
     commit(tx).await?;
@@ -223,8 +250,15 @@ pub async fn retry(
     // What an earlier attempt may have left in the index goes first.
     queue(&mut tx, subject, WorkAction::Ingest, true, stamp).await?;
     tell_work(&mut tx, subject, WorkAction::Ingest, stamp).await?;
-    note(&mut tx, subject, stamp.at, DocumentStatus::Queued, 1, Some("started again on request"))
-        .await?;
+    note(
+        &mut tx,
+        subject,
+        stamp.at,
+        DocumentStatus::Queued,
+        1,
+        Some("started again on request"),
+    )
+    .await?;
     commit(tx).await?;
     Ok(Some(Ok(subject.version)))
 }
@@ -242,11 +276,21 @@ pub async fn cancel(
         None => return Ok(None),
     };
     // A cancelled document is not found: points that were written already go.
-    let at_once = Stamp { visible_at: stamp.at, ..stamp.clone() };
+    let at_once = Stamp {
+        visible_at: stamp.at,
+        ..stamp.clone()
+    };
     queue(&mut tx, subject, WorkAction::Remove, false, &at_once).await?;
     tell_status(&mut tx, subject, DocumentStatus::Cancelled, stamp).await?;
-    note(&mut tx, subject, stamp.at, DocumentStatus::Cancelled, 1, Some("stopped on request"))
-        .await?;
+    note(
+        &mut tx,
+        subject,
+        stamp.at,
+        DocumentStatus::Cancelled,
+        1,
+        Some("stopped on request"),
+    )
+    .await?;
     commit(tx).await?;
     Ok(Some(Ok(subject.version)))
 }
@@ -276,7 +320,11 @@ async fn request(
     .bind(blob(id.as_uuid()))
     .execute(connection)
     .await?;
-    Ok(Some(Ok(Subject { tenant, id, version })))
+    Ok(Some(Ok(Subject {
+        tenant,
+        id,
+        version,
+    })))
 }
 
 /// Documents that a rebuild concerns; `?1` is the time, `?2` the tenant or null.
@@ -302,7 +350,10 @@ pub async fn rebuild(
              SELECT id, tenant_id, version, ?1, 'queued', 1, 'the index is rebuilt'",
             ""
         ),
-        rebuilt!("DELETE FROM dead_letters WHERE ?1 = ?1 AND document_id IN (SELECT id", ")"),
+        rebuilt!(
+            "DELETE FROM dead_letters WHERE ?1 = ?1 AND document_id IN (SELECT id",
+            ")"
+        ),
         rebuilt!(
             "INSERT INTO work (document_id, tenant_id, version, action, rebuild, queued_at, \
              visible_at, claim, superseded, attempts, losses, waits, wait_code) \
