@@ -61,6 +61,10 @@ pub(crate) fn read(path: &Path) -> Result<Collection, Error> {
     for (article_at, article) in file.data.into_iter().enumerate() {
         for (paragraph_at, paragraph) in article.paragraphs.into_iter().enumerate() {
             let offsets = Offsets::new(&paragraph.context);
+            let text = paragraph
+                .context
+                .trim_start_matches(BYTE_ORDER_MARK)
+                .to_owned();
             let document = documents.len();
             for question in paragraph.qas {
                 let mut relevant = Vec::new();
@@ -92,13 +96,13 @@ pub(crate) fn read(path: &Path) -> Result<Collection, Error> {
                 .sentence_breaks
                 .iter()
                 .filter_map(|(start, end)| offsets.span(*start, *end))
-                .map(|span| trim(&paragraph.context, span))
+                .map(|span| trim(&text, span))
                 .filter(|span| !span.is_empty())
                 .collect();
             documents.push(Document {
                 id: format!("{article_at}-{paragraph_at}"),
                 title: article.title.replace('_', " "),
-                text: paragraph.context,
+                text,
                 sentences,
             });
         }
@@ -128,17 +132,21 @@ fn trim(text: &str, span: ByteSpan) -> ByteSpan {
     ByteSpan::new(start, start + piece.trim().len())
 }
 
-/// Byte offsets of every character.
+/// Byte offset of every character in the text without its byte order mark.
 struct Offsets(Vec<usize>);
+
+/// Some contexts begin with it; a file that does loses it when it is read, offsets count it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Offsets {
     fn new(text: &str) -> Self {
-        Self(
-            text.char_indices()
-                .map(|(at, _)| at)
-                .chain([text.len()])
-                .collect(),
-        )
+        let mark = if text.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len_utf8()
+        } else {
+            0
+        };
+        let places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+        Self(places.map(|at| at.saturating_sub(mark)).collect())
     }
 
     fn span(&self, start: usize, end: usize) -> Option<ByteSpan> {
@@ -177,6 +185,27 @@ mod tests {
         assert_eq!(
             gold.answer.unwrap().of(&sentences.documents[1].text),
             Some("на север")
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("marked.json");
+        let marked = FILE
+            .replace("Нил длинный", "\u{feff}Нил длинный")
+            .replace("[[0,12],[13,31]]", "[[0,13],[14,32]]")
+            .replace("\"answer_start\":22", "\"answer_start\":23");
+        std::fs::write(&path, marked).unwrap();
+        let document = load(&path).unwrap().remove(0).documents.remove(0);
+        assert!(document.text.starts_with("Нил"));
+        assert_eq!(
+            document.sentences[0].of(&document.text),
+            Some("Нил длинный.")
+        );
+        assert_eq!(
+            document.sentences[1].of(&document.text),
+            Some("Он течёт на север.")
         );
     }
 
