@@ -38,7 +38,10 @@ pub fn gate(datasets: &[PathBuf], table: &mut Table) -> anyhow::Result<()> {
     for path in datasets {
         collections.extend(touchstone_eval::load(path).context("cannot read the dataset")?);
     }
-    let questions: usize = collections.iter().map(|collection| collection.queries.len()).sum();
+    let questions: usize = collections
+        .iter()
+        .map(|collection| collection.queries.len())
+        .sum();
     let rounds = ANSWERS.div_ceil(questions.max(1));
     let mut counts = Counts::default();
     for collection in &collections {
@@ -57,7 +60,9 @@ pub fn gate(datasets: &[PathBuf], table: &mut Table) -> anyhow::Result<()> {
 fn passages(collection: &Collection, query: &Query) -> Vec<Passage> {
     let documents = &collection.documents;
     let gold = query.relevant.first().map_or(0, |gold| gold.document);
-    let first = gold.saturating_sub(PASSAGES / 2).min(documents.len().saturating_sub(PASSAGES));
+    let first = gold
+        .saturating_sub(PASSAGES / 2)
+        .min(documents.len().saturating_sub(PASSAGES));
     let chosen = documents.iter().enumerate().skip(first).take(PASSAGES);
     chosen
         .enumerate()
@@ -107,7 +112,11 @@ impl Counts {
                 ungrounded: RATE,
             },
             errors: ErrorRates::default(),
-            limits: Limits { max_sentences: 3, min_share: 0.02, min_confidence: 0.2 },
+            limits: Limits {
+                max_sentences: 3,
+                min_share: 0.02,
+                min_confidence: 0.2,
+            },
         };
         let budget = Budget {
             context_chars: usize::MAX,
@@ -117,7 +126,11 @@ impl Counts {
         };
         let prompt = Prompt::grounded(question, passages.to_vec(), &[], None, budget);
         let script = author.write(&prompt);
-        let text: String = script.pieces.iter().map(|(_, piece)| piece.as_str()).collect();
+        let text: String = script
+            .pieces
+            .iter()
+            .map(|(_, piece)| piece.as_str())
+            .collect();
         let started = Instant::now();
         let mut gate = Gate::new(question, passages.to_vec(), MIN_SUPPORT);
         let mut claims = gate.push(&text);
@@ -154,7 +167,13 @@ impl Counts {
 
     fn tell(&self, table: &mut Table) {
         let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
-        table.measured("gate: answers checked", Goal::None, self.answers as f64, "", 0);
+        table.measured(
+            "gate: answers checked",
+            Goal::None,
+            self.answers as f64,
+            "",
+            0,
+        );
         let mut all = (0, 0);
         for (fault, (written, caught)) in &self.faults {
             let what = format!("gate: {fault:?} caught of {written}");
@@ -167,7 +186,13 @@ impl Counts {
         let alarms = 100.0 * share(self.sound.1, self.sound.0);
         table.measured(&what, Goal::AtMost(0.5), alarms, " %", 3);
         let exact = 100.0 * share(self.quotes.1, self.quotes.0);
-        table.measured("gate: quotes byte-exact", Goal::AtLeast(100.0), exact, " %", 2);
+        table.measured(
+            "gate: quotes byte-exact",
+            Goal::AtLeast(100.0),
+            exact,
+            " %",
+            2,
+        );
         let each = self.spent.as_secs_f64() * 1e3 / self.checked.max(1) as f64;
         table.measured("gate: time per claim", Goal::AtMost(1.0), each, " ms", 3);
     }

@@ -2,6 +2,7 @@
 //!
 //! Build first (`cargo build --release`), then `cargo run --release -p touchstone-bench`.
 
+mod answers;
 mod quality;
 mod system;
 mod table;
@@ -24,7 +25,7 @@ struct Args {
     /// Chunks in the index for the search benchmark
     #[arg(long, default_value_t = 100_000)]
     chunks: usize,
-    /// Only these areas: quality, dense, start, ingest, search
+    /// Only these areas: quality, gate, dense, start, ingest, search
     #[arg(long, value_name = "AREA")]
     only: Vec<String>,
     /// The stack's binary [default: `touchstone` beside this one]
@@ -44,6 +45,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut table = Table::default();
     if args.wants("quality") {
         quality::lexical(&args.dataset, &mut table).await?;
+    }
+    if args.wants("gate") {
+        answers::gate(&args.dataset, &mut table)?;
     }
     if args.wants("dense") {
         quality::dense(&args.dataset, args.models.as_deref(), &mut table).await?;

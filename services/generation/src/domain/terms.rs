@@ -35,7 +35,10 @@ impl Lexicon {
             stem: self.intern(stem(word, language)),
             form: self.intern(normalized),
         };
-        self.known.entry(language).or_default().insert(word.to_owned(), analysis);
+        self.known
+            .entry(language)
+            .or_default()
+            .insert(word.to_owned(), analysis);
         analysis
     }
 
@@ -80,9 +83,21 @@ pub fn tokens(text: &str, language: Language, lexicon: &mut Lexicon) -> Vec<Toke
         if is_footnote(text, word.span) {
             continue;
         }
-        let Analysis { form, stem, is_stopword, has_digit } = lexicon.analyse(word.text, language);
+        let Analysis {
+            form,
+            stem,
+            is_stopword,
+            has_digit,
+        } = lexicon.analyse(word.text, language);
         let is_capital = word.text.chars().next().is_some_and(char::is_uppercase);
-        found.push(Token { span: word.span, form, stem, is_stopword, is_capital, has_digit });
+        found.push(Token {
+            span: word.span,
+            form,
+            stem,
+            is_stopword,
+            is_capital,
+            has_digit,
+        });
     }
     found
 }

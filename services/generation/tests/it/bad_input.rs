@@ -22,21 +22,45 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         (ASK, json!({ "question": "x", "limit": 0 }), INVALID),
         (ASK, json!({ "question": "x", "limit": 21 }), INVALID),
         (ASK, json!({ "question": "x", "tenant_id": ID }), INVALID),
-        (ASK, json!({ "question": "x", "provider": "?" }), "404 generation.unknown_provider"),
-        (ASK, json!({ "question": "x", "conversation_id": "x" }), INVALID),
+        (
+            ASK,
+            json!({ "question": "x", "provider": "?" }),
+            "404 generation.unknown_provider",
+        ),
+        (
+            ASK,
+            json!({ "question": "x", "conversation_id": "x" }),
+            INVALID,
+        ),
         (
             ASK,
             json!({ "question": "x", "conversation_id": ID }),
             "404 generation.unknown_conversation",
         ),
-        (ASK, json!({ "question": long(70_000) }), "413 request.too_large"),
+        (
+            ASK,
+            json!({ "question": long(70_000) }),
+            "413 request.too_large",
+        ),
         (GENERATE, json!({ "prompt": "" }), INVALID),
         (GENERATE, json!({ "prompt": "x", "max_tokens": 0 }), INVALID),
         (GENERATE, json!({ "prompt": long(32_001) }), INVALID),
         (CHAT, json!({ "model": "touchstone" }), INVALID),
-        (CHAT, json!({ "model": "touchstone", "messages": [] }), INVALID),
-        (CHAT, json!({ "model": "?", "messages": user }), "404 generation.unknown_model"),
-        (CHAT, json!({ "model": "touchstone", "messages": user, "temperature": 3 }), INVALID),
+        (
+            CHAT,
+            json!({ "model": "touchstone", "messages": [] }),
+            INVALID,
+        ),
+        (
+            CHAT,
+            json!({ "model": "?", "messages": user }),
+            "404 generation.unknown_model",
+        ),
+        (
+            CHAT,
+            json!({ "model": "touchstone", "messages": user, "temperature": 3 }),
+            INVALID,
+        ),
     ]
 }
 
