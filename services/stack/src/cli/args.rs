@@ -9,7 +9,7 @@ use crate::Service;
 /// A reference RAG stack: documents in, cited and verified answers out. Without a command it
 /// starts every service in this process.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "touchstone", version, args_conflicts_with_subcommands = true)]
+#[command(name = "touchstone", version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,

@@ -1,14 +1,11 @@
 //! The command line as people use it: a stack in the background, commands beside it, mistakes.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
-
-mod support;
 
 use std::path::Path;
 use std::process::Output;
 
+use crate::support::Process;
+use crate::support::deployment::BINARY;
 use serde_json::Value;
-use support::Process;
-use support::deployment::BINARY;
 use tokio::process::Command;
 
 /// Runs a command in `folder`, where the stack's data is.

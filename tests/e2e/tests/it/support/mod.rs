@@ -1,5 +1,4 @@
 //! A whole stack to test against, in process or as a process per service, and a client for it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 pub mod client;
 pub mod deployment;

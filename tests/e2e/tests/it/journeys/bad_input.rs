@@ -112,7 +112,7 @@ pub async fn every_bad_request_has_its_code(gateway: &str) {
         ("/search", json!({"query": "x", "tenant_id": "y"}), 422),
         ("/search", json!({"query": "x".repeat(2001)}), 422),
         ("/ask", json!({"question": ""}), 422),
-        ("/ask", json!({"question": "x", "provider": "nobody"}), 422),
+        ("/ask", json!({"question": "x", "provider": "nobody"}), 404),
         ("/ask", json!({"question": "x", "unknown": 1}), 422),
         (
             "/documents",

@@ -1,9 +1,5 @@
 //! What people do with the stack, once with all services in one process and once with a process
 //! per service over HTTP. The journeys are the same text.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod accounts;
 mod answers;
@@ -11,7 +7,7 @@ mod bad_input;
 mod documents;
 mod openai;
 
-use support::{Deployment, Mode};
+use crate::support::{Deployment, Mode};
 
 macro_rules! journeys {
     ($($module:ident :: $journey:ident),+ $(,)?) => {

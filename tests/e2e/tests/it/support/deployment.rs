@@ -158,10 +158,15 @@ fn command(data: &Path) -> Command {
         .current_dir(data)
         .arg("--data-dir")
         .arg(data.join("data"));
+    // `TOUCHSTONE_TEST_LOG=1 cargo test -- --nocapture` shows what the processes say.
+    let logs = match touchstone_config::variable("TOUCHSTONE_TEST_LOG") {
+        Some(_) => Stdio::inherit(),
+        None => Stdio::null(),
+    };
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stderr(logs);
     command.env_clear().env(
         "PATH",
         touchstone_config::variable("PATH").unwrap_or_default(),

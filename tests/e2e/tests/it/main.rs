@@ -1,0 +1,8 @@
+//! The whole stack: journeys over both transports, the command line, kill -9 during an ingest.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+#![expect(clippy::panic, reason = "helpers of tests may fail the test")]
+
+mod cli;
+mod crash;
+mod journeys;
+mod support;
