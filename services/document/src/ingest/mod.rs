@@ -338,6 +338,11 @@ impl Ingestor {
         passed: &[Passed],
         points: bool,
     ) -> Outcome {
+        if document.action == WorkAction::Remove {
+            // Never given up: what was deleted must not be found.
+            let (failure, after) = trouble.into_wait();
+            return self.wait(document, failure, after, &[]);
+        }
         let failed = document.attempts + 1;
         match trouble {
             Trouble::Wait(failure, after) => self.wait(document, failure, after, passed),

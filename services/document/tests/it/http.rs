@@ -134,6 +134,15 @@ async fn bad_json_uploads_are_refused_and_leave_nothing_behind() {
         let answer = service.client.post("/documents", &body).await;
         assert_eq!(answer.problem(), expected, "{body}: {}", answer.text());
     }
+    nothing_was_kept(&service).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_uploads_are_refused_and_leave_nothing_behind() {
+    let mut world = World::new();
+    world.config.limits.document = bytesize::ByteSize::kib(4);
+    let service = world.start().await;
     let raw = async |kind: &str, body: Vec<u8>| {
         service
             .client

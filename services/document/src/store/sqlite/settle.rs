@@ -221,6 +221,61 @@ pub async fn settle(
     Ok(done)
 }
 
+/// Puts work off until a dependency may be back; `when` is now and then.
+async fn wait(
+    connection: &mut SqliteConnection,
+    holding: &Holding,
+    status: DocumentStatus,
+    failure: &Failure,
+    when: (DateTime<Utc>, DateTime<Utc>),
+) -> Result<(), Error> {
+    let (subject, attempt) = (holding.subject, holding.attempt);
+    // One line per reason, not one per try.
+    if !holding.deleted && holding.wait_code.as_deref() != Some(&failure.code) {
+        let detail = format!("waits: {}", failure.message);
+        note(connection, subject, when.0, status, attempt, Some(&detail)).await?;
+    }
+    sqlx::query(
+        "UPDATE work SET claim = NULL, visible_at = ?, waits = waits + 1, wait_code = ? \
+         WHERE document_id = ?",
+    )
+    .bind(micros(when.1))
+    .bind(&failure.code)
+    .bind(blob(subject.id.as_uuid()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Counts an attempt that failed; `when` is now and the time of the next one.
+async fn again(
+    connection: &mut SqliteConnection,
+    holding: &Holding,
+    failure: &Failure,
+    when: (DateTime<Utc>, DateTime<Utc>),
+) -> Result<(), Error> {
+    let (subject, attempt) = (holding.subject, holding.attempt);
+    let detail = format!("attempt failed, will be repeated: {}", failure.message);
+    note(
+        connection,
+        subject,
+        when.0,
+        holding.status,
+        attempt,
+        Some(&detail),
+    )
+    .await?;
+    sqlx::query(
+        "UPDATE work SET claim = NULL, visible_at = ?, attempts = attempts + 1, \
+         waits = 0, wait_code = NULL WHERE document_id = ?",
+    )
+    .bind(micros(when.1))
+    .bind(blob(subject.id.as_uuid()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// `false` when the outcome does not fit the document's state.
 async fn settle_one(
     connection: &mut SqliteConnection,
@@ -265,48 +320,10 @@ async fn settle_one(
             if !passed.is_empty() {
                 enter(connection, subject, status, None, at).await?;
             }
-            // One line per reason, not one per try.
-            if !holding.deleted && holding.wait_code.as_deref() != Some(&failure.code) {
-                let detail = format!("waits: {}", failure.message);
-                note(
-                    connection,
-                    subject,
-                    at,
-                    status,
-                    holding.attempt,
-                    Some(&detail),
-                )
-                .await?;
-            }
-            sqlx::query(
-                "UPDATE work SET claim = NULL, visible_at = ?, waits = waits + 1, wait_code = ? \
-                 WHERE document_id = ?",
-            )
-            .bind(micros(at + *delay))
-            .bind(&failure.code)
-            .bind(blob(subject.id.as_uuid()))
-            .execute(connection)
-            .await?;
+            wait(connection, holding, status, failure, (at, at + *delay)).await?;
         }
         Outcome::Again { failure, delay, .. } => {
-            let detail = format!("attempt failed, will be repeated: {}", failure.message);
-            note(
-                connection,
-                subject,
-                at,
-                holding.status,
-                holding.attempt,
-                Some(&detail),
-            )
-            .await?;
-            sqlx::query(
-                "UPDATE work SET claim = NULL, visible_at = ?, attempts = attempts + 1, \
-                 waits = 0, wait_code = NULL WHERE document_id = ?",
-            )
-            .bind(micros(at + *delay))
-            .bind(blob(subject.id.as_uuid()))
-            .execute(connection)
-            .await?;
+            again(connection, holding, failure, (at, at + *delay)).await?;
         }
         Outcome::Failed {
             failure,
