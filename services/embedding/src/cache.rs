@@ -38,6 +38,8 @@ impl VectorCache {
 
     /// About how many vectors there are.
     pub fn len(&self) -> u64 {
+        // The count lags behind until the cache has tidied up.
+        self.0.run_pending_tasks();
         self.0.entry_count()
     }
 }

@@ -61,11 +61,11 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid(_) | Self::NotAnEmbedder(_) | Self::Dimensions { .. } => {
-                ErrorKind::Unprocessable
-            }
+            Self::Invalid(_) => ErrorKind::Unprocessable,
             Self::UnknownModel(_) | Self::NoModels(_) => ErrorKind::NotFound,
-            Self::DenseOff => ErrorKind::Conflict,
+            Self::DenseOff | Self::NotAnEmbedder(_) | Self::Dimensions { .. } => {
+                ErrorKind::Conflict
+            }
             Self::DenseUnavailable(_) | Self::Stopping => ErrorKind::Unavailable,
             Self::Model(source) => source.kind(),
             Self::Deadline => ErrorKind::Timeout,

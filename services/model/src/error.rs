@@ -86,11 +86,10 @@ impl Classify for Error {
             Self::NotLoaded(_)
             | Self::Failed { .. }
             | Self::Loading(_)
+            | Self::WrongTask { .. }
             | Self::MemoryLimit { .. } => ErrorKind::Conflict,
             Self::Load { reason, .. } if reason.is_transient() => ErrorKind::Unavailable,
-            Self::Load { .. } | Self::WrongTask { .. } | Self::Invalid(_) => {
-                ErrorKind::Unprocessable
-            }
+            Self::Load { .. } | Self::Invalid(_) => ErrorKind::Unprocessable,
             Self::Overloaded => ErrorKind::Unavailable,
             Self::Compute { source, .. } => source.kind(),
             Self::Panicked(_) => ErrorKind::Internal,

@@ -25,6 +25,7 @@ pub struct AskRequest {
     /// Passages to retrieve, 1 to 20 (default 5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 20)]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub limit: Option<usize>,
     /// Narrows the search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,6 +238,7 @@ pub struct GenerateRequest {
     /// Most tokens to write, 1 to 4,096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 4096)]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub max_tokens: Option<u32>,
     /// Provider by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

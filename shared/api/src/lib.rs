@@ -14,5 +14,6 @@ pub mod retrieval;
 pub mod vector;
 
 mod common;
+mod whole;
 
 pub use common::{Health, HealthStatus, Page, PageQuery, Problem, Readiness};

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 /// The model name that answers through retrieval.
 pub const TOUCHSTONE_MODEL: &str = "touchstone";
@@ -16,6 +17,16 @@ pub enum Input {
     One(String),
     /// Several.
     Many(Vec<String>),
+}
+
+/// The derived schema cannot bound the list.
+fn input_schema() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let texts = ArrayBuilder::new()
+        .items(text())
+        .min_items(Some(1))
+        .max_items(Some(256));
+    OneOfBuilder::new().item(text()).item(texts).build().into()
 }
 
 /// How vectors are written.
@@ -32,7 +43,8 @@ pub enum EncodingFormat {
 /// `POST /v1/embeddings`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EmbeddingsRequest {
-    /// Texts.
+    /// One text, or 1 to 256.
+    #[schema(schema_with = input_schema)]
     pub input: Input,
     /// Model.
     #[schema(min_length = 1)]
@@ -43,6 +55,7 @@ pub struct EmbeddingsRequest {
     /// Accepted when it equals the model's own dimension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub dimensions: Option<usize>,
 }
 
@@ -152,6 +165,7 @@ pub struct ChatRequest {
     /// Most tokens to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub max_tokens: Option<u32>,
     /// Passed on to an `openai` provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -59,6 +59,7 @@ pub struct SearchRequest {
     /// Hits, 1 to 100 (default 10). Candidate depth does not depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub limit: Option<usize>,
     /// Signals.
     #[serde(default)]
@@ -82,6 +83,7 @@ pub struct SearchRequest {
     /// Assemble a prompt context of at most this many characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 200, maximum = 100_000)]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub context_chars: Option<usize>,
 }
 

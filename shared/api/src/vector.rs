@@ -18,6 +18,7 @@ pub struct DenseConfig {
     pub model: String,
     /// Length of a vector.
     #[schema(minimum = 1, maximum = 8192)]
+    #[serde(deserialize_with = "crate::whole::required")]
     pub dimension: usize,
 }
 
@@ -61,12 +62,16 @@ pub struct Payload {
     /// Document.
     pub document_id: DocumentId,
     /// Its version.
+    #[serde(deserialize_with = "crate::whole::required")]
     pub version: u32,
     /// Position in the document.
+    #[serde(deserialize_with = "crate::whole::required")]
     pub ordinal: u32,
     /// First byte in the stored text.
+    #[serde(deserialize_with = "crate::whole::required")]
     pub start: usize,
     /// One past the last byte.
+    #[serde(deserialize_with = "crate::whole::required")]
     pub end: usize,
     /// The chunk's text.
     pub text: String,
@@ -129,9 +134,11 @@ pub struct Filter {
     pub document_ids: Option<Vec<DocumentId>>,
     /// Only this version (with `document_ids`: the write side's count-back).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub version: Option<u32>,
     /// Only versions before this one (the write side's clean-up).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub version_below: Option<u32>,
     /// Only these languages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,6 +186,7 @@ pub struct QueryRequest {
     pub queries: Vec<QueryVector>,
     /// Best points per signal, 1 to 1,000.
     #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::whole::required")]
     pub limit: usize,
     /// Narrows all signals.
     #[serde(default)]
@@ -221,6 +229,7 @@ pub struct ScrollRequest {
     /// Points per page, 1 to 1,000 (default 100).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "crate::whole::optional")]
     pub limit: Option<usize>,
     /// Continue after this point.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -104,7 +104,7 @@ async fn a_named_model_answers_and_a_wrong_name_is_told() {
     let unknown = client.post("/embeddings", &with("absent")).await;
     assert_eq!(unknown.problem(), "404 embedding.unknown_model");
     let cross = client.post("/embeddings", &with("cross")).await;
-    assert_eq!(cross.problem(), "422 embedding.not_an_embedder");
+    assert_eq!(cross.problem(), "409 embedding.not_an_embedder");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,7 @@ async fn wrong_requests_are_problems() {
         ),
         (
             json!({"input": "a", "model": "mini", "dimensions": 7}),
-            "422 embedding.dimensions",
+            "409 embedding.dimensions",
         ),
         (json!({"input": [], "model": "mini"}), "422 request.invalid"),
         (

@@ -99,14 +99,14 @@ async fn models_in_the_directory_are_listed_loaded_used_and_unloaded() {
             &json!({"query": "a", "documents": ["b"]}),
         )
         .await;
-    assert_eq!(wrong.problem(), "422 model.wrong_task");
+    assert_eq!(wrong.problem(), "409 model.wrong_task");
     admin.post("/models/cross/load", &json!(null)).await;
     let query = json!({"query": "the fox", "documents": ["berlin", "the quick dog is big"]});
     let scores: Value = admin.post("/models/cross/rerank", &query).await.json();
     assert!(scores["scores"][1].as_f64().unwrap() > scores["scores"][0].as_f64().unwrap());
     assert_eq!(
         admin.post("/models/cross/embed", &input).await.problem(),
-        "422 model.wrong_task"
+        "409 model.wrong_task"
     );
 
     let unloaded: Value = admin.post("/models/mini/unload", &json!(null)).await.json();
