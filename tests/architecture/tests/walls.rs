@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
@@ -49,12 +50,16 @@ const FENCES: [(&str, &[&str]); 8] = [
     ("pdf-extract", &["document"]),
 ];
 
-fn metadata() -> Metadata {
-    MetadataCommand::new().no_deps().exec().unwrap()
+/// Read once: every call of Cargo takes a while.
+static METADATA: LazyLock<Metadata> =
+    LazyLock::new(|| MetadataCommand::new().no_deps().exec().unwrap());
+
+fn metadata() -> &'static Metadata {
+    &METADATA
 }
 
 fn root() -> PathBuf {
-    metadata().workspace_root.into()
+    metadata().workspace_root.clone().into()
 }
 
 fn short(package: &Package) -> &str {
