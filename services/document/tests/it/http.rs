@@ -9,6 +9,7 @@ use touchstone_document::store::sqlite::SqliteStore;
 use touchstone_testing::{Answer, TestClient};
 use touchstone_types::{DocumentId, DocumentStatus, Role};
 
+use crate::store;
 use crate::support::{Service, World, eventually, sentences};
 
 async fn with_key(client: &TestClient, key: &str, body: &Value) -> Answer {
@@ -506,14 +507,7 @@ async fn a_full_disk_is_507_and_what_is_there_can_be_read() {
     service.stop().await;
 
     let store = SqliteStore::open(&world.uri()).await.unwrap();
-    let mut writer = store.database().begin().await.unwrap();
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
-        .fetch_one(&mut *writer)
-        .await
-        .unwrap();
-    let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 20));
-    sqlx::query(limit).execute(&mut *writer).await.unwrap();
-    writer.commit().await.unwrap();
+    store::allow_pages(&store, 20).await;
     let service = world.start_on(store).await;
     let body = json!({ "filename": "b.txt", "content": sentences("large", 20_000) });
     let answer = service.client.post("/documents", &body).await;

@@ -3,5 +3,6 @@
 
 mod http;
 mod ingest;
+mod store;
 mod support;
 mod trouble;
