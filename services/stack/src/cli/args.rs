@@ -45,7 +45,10 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Measure retrieval and answers on a question collection
     Eval(EvalArgs),
-    /// Build the whole index anew from the stored documents
+    /// Build the index anew from the stored documents
+    ///
+    /// With a stack running, the caller's tenant is queued again. Without one, the whole index of
+    /// the data directory is dropped and built anew: what a change of the dense model needs.
     Reindex(Target),
     /// List, install and load models
     Models(ModelsArgs),

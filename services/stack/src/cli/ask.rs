@@ -7,7 +7,7 @@ use super::api::Api;
 use super::args::{AskArgs, Cli};
 use super::out::Out;
 
-pub(crate) async fn run(args: &AskArgs, cli: &Cli, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &AskArgs, cli: &Cli, out: Out) -> anyhow::Result<ExitCode> {
     let api = Api::connect(&args.target, cli).await?;
     let request = AskRequest {
         question: args.question.clone(),
@@ -29,14 +29,14 @@ pub(crate) async fn run(args: &AskArgs, cli: &Cli, out: &Out) -> anyhow::Result<
 }
 
 /// Streams an answer to the terminal, or as a JSON line per event.
-pub(crate) async fn stream(api: &Api, request: &AskRequest, out: &Out) -> anyhow::Result<()> {
+pub(crate) async fn stream(api: &Api, request: &AskRequest, out: Out) -> anyhow::Result<()> {
     let events = api.ask_stream(request).await?;
     print_events(events, out).await
 }
 
 async fn print_events(
     events: impl Stream<Item = anyhow::Result<AskEvent>>,
-    out: &Out,
+    out: Out,
 ) -> anyhow::Result<()> {
     let mut events = std::pin::pin!(events);
     let (mut written, mut citations) = (String::new(), Vec::new());
@@ -72,13 +72,13 @@ async fn print_events(
 }
 
 /// Prints an answer with its citations.
-pub(crate) fn print_answer(response: &AskResponse, out: &Out) {
+pub(crate) fn print_answer(response: &AskResponse, out: Out) {
     out.line(&response.answer);
     print_citations(&response.citations, out);
     print_degraded(&response.degraded, out);
 }
 
-fn print_citations(citations: &[Citation], out: &Out) {
+fn print_citations(citations: &[Citation], out: Out) {
     for citation in citations {
         let Citation {
             marker,
@@ -102,7 +102,7 @@ fn print_citations(citations: &[Citation], out: &Out) {
     }
 }
 
-fn print_degraded(degraded: &[String], out: &Out) {
+fn print_degraded(degraded: &[String], out: Out) {
     if !degraded.is_empty() {
         out.note(format!("degraded: {}", degraded.join(", ")));
     }

@@ -6,7 +6,7 @@ use super::args::{Cli, ConfigArgs, ConfigCommand};
 use super::out::Out;
 use crate::{Settings, StackConfig};
 
-pub(crate) fn run(args: &ConfigArgs, cli: &Cli, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &ConfigArgs, cli: &Cli, out: Out) -> anyhow::Result<ExitCode> {
     match args.command {
         ConfigCommand::Print => {
             let settings = Settings::load(&cli.loader(&cli.up)?)?;
@@ -22,8 +22,8 @@ pub(crate) fn run(args: &ConfigArgs, cli: &Cli, out: &Out) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn defaults(out: &Out) {
-    fn section<S: Section>(out: &Out) {
+fn defaults(out: Out) {
+    fn section<S: Section>(out: Out) {
         out.line(format!("[{}]", S::NAME));
         // Tables of a section are tables below it in the file.
         for line in S::DEFAULTS.lines() {

@@ -22,7 +22,7 @@ const TEXT: &str = "# The research ship Kestrel\n\nThe Kestrel was launched on 2
 const QUESTION: &str = "Who is the captain of the Kestrel?";
 
 /// Walks the golden path on the stack at the target, or on one of its own in a temporary folder.
-pub(crate) async fn run(target: &Target, cli: &Cli, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(target: &Target, cli: &Cli, out: Out) -> anyhow::Result<ExitCode> {
     if Api::anonymous(&target.url)?.answers().await {
         let api = Api::connect(target, cli).await?;
         out.note(format!("using the stack at {}", target.url));
@@ -44,7 +44,7 @@ pub(crate) async fn run(target: &Target, cli: &Cli, out: &Out) -> anyhow::Result
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn on_own_stack(stack: &Stack, out: &Out) -> anyhow::Result<()> {
+async fn on_own_stack(stack: &Stack, out: Out) -> anyhow::Result<()> {
     let credentials = stack
         .seed()
         .await?
@@ -62,7 +62,7 @@ async fn on_own_stack(stack: &Stack, out: &Out) -> anyhow::Result<()> {
     walk(&api.with_credential(tokens.access_token), out).await
 }
 
-async fn walk(api: &Api, out: &Out) -> anyhow::Result<()> {
+async fn walk(api: &Api, out: Out) -> anyhow::Result<()> {
     step(out, &format!("Upload {FILENAME}"));
     let request = CreateDocumentRequest {
         filename: FILENAME.into(),
@@ -96,7 +96,7 @@ async fn walk(api: &Api, out: &Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn step(out: &Out, text: &str) {
+fn step(out: Out, text: &str) {
     if out.is_json() {
         out.note(text);
     } else {

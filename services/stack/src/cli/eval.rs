@@ -9,7 +9,7 @@ use crate::evaluation::{Answers, Evaluation, Report};
 use crate::{Plan, Settings, Stack};
 
 /// Measures in a stack of its own: the configuration in force, an empty temporary data directory.
-pub(crate) async fn run(args: &EvalArgs, cli: &Cli, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &EvalArgs, cli: &Cli, out: Out) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::load(&cli.loader(&cli.up)?)?;
     let folder = tempfile::tempdir()?;
     settings.model.directory = settings.models_dir();
@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &EvalArgs, cli: &Cli, out: &Out) -> anyhow::Result
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn measure(stack: &Stack, args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
+async fn measure(stack: &Stack, args: &EvalArgs, out: Out) -> anyhow::Result<()> {
     for path in &args.dataset {
         let collections = touchstone_eval::load(path).context("cannot read the dataset")?;
         for collection in collections {
@@ -53,7 +53,7 @@ async fn measure(stack: &Stack, args: &EvalArgs, out: &Out) -> anyhow::Result<()
     Ok(())
 }
 
-fn print(unit: &str, report: &Report, out: &Out) {
+fn print(unit: &str, report: &Report, out: Out) {
     let Report {
         collection,
         documents,

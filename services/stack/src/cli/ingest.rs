@@ -32,7 +32,7 @@ struct Outcome {
     error: Option<String>,
 }
 
-pub(crate) async fn run(args: &IngestArgs, cli: &Cli, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &IngestArgs, cli: &Cli, out: Out) -> anyhow::Result<ExitCode> {
     let files = collect(&args.paths)?;
     anyhow::ensure!(!files.is_empty(), "no files found in what was named");
     let api = Api::connect(&args.target, cli).await?;
@@ -153,7 +153,7 @@ pub(crate) async fn wait_until_settled(api: &Api, id: DocumentId) -> anyhow::Res
     }
 }
 
-fn progress(length: u64, out: &Out) -> ProgressBar {
+fn progress(length: u64, out: Out) -> ProgressBar {
     if out.is_json() {
         return ProgressBar::hidden();
     }
@@ -161,7 +161,7 @@ fn progress(length: u64, out: &Out) -> ProgressBar {
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn report(outcomes: &[Outcome], out: &Out) -> anyhow::Result<ExitCode> {
+fn report(outcomes: &[Outcome], out: Out) -> anyhow::Result<ExitCode> {
     let failed: Vec<&Outcome> = outcomes
         .iter()
         .filter(|outcome| outcome.error.is_some())

@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli, &out)) {
+    match runtime.block_on(run(cli, out)) {
         Ok(code) => code,
         Err(error) => {
             out.error(&format!("{error:#}"));
@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, out: &Out) -> anyhow::Result<ExitCode> {
+async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
     let command = cli.command.clone().unwrap_or(Command::Up(cli.up.clone()));
     match command {
         Command::Up(up) => up::up(&cli, &up, out).await,

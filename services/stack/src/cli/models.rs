@@ -7,7 +7,7 @@ use super::args::{Cli, ModelsArgs, ModelsCommand};
 use super::out::Out;
 use crate::Settings;
 
-pub(crate) async fn run(args: &ModelsArgs, cli: &Cli, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &ModelsArgs, cli: &Cli, out: Out) -> anyhow::Result<ExitCode> {
     match &args.command {
         ModelsCommand::List(target) => {
             let models: ModelList = Api::connect(target, cli).await?.get("/models").await?;
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &ModelsArgs, cli: &Cli, out: &Out) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-async fn pull(source: &str, id: Option<&str>, cli: &Cli, out: &Out) -> anyhow::Result<()> {
+async fn pull(source: &str, id: Option<&str>, cli: &Cli, out: Out) -> anyhow::Result<()> {
     let settings = Settings::load(&cli.loader(&cli.up)?)?;
     let installed = touchstone_model::install::install(source, &settings.models_dir(), id).await?;
     if out.is_json() {
@@ -56,7 +56,7 @@ async fn pull(source: &str, id: Option<&str>, cli: &Cli, out: &Out) -> anyhow::R
     Ok(())
 }
 
-fn print(model: &Model, out: &Out) {
+fn print(model: &Model, out: Out) {
     let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let status = word(serde_json::to_value(model.status).unwrap_or_default());
     let task = word(serde_json::to_value(model.task).unwrap_or_default());

@@ -9,6 +9,10 @@ pub(crate) struct Out {
     color: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "everything that commands write goes through this value"
+)]
 impl Out {
     pub fn new(json: bool) -> Self {
         let color =

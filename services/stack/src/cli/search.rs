@@ -13,7 +13,7 @@ const SHOWN: usize = 5;
 /// Characters of a hit that are shown.
 const SNIPPET: usize = 240;
 
-pub(crate) async fn run(args: &SearchArgs, cli: &Cli, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &SearchArgs, cli: &Cli, out: Out) -> anyhow::Result<ExitCode> {
     let api = Api::connect(&args.target, cli).await?;
     let mode = serde_json::from_value(args.mode.clone().into()).context("unknown mode")?;
     let request = SearchRequest {
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &SearchArgs, cli: &Cli, out: &Out) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_explain(explain: &Explain, out: &Out) {
+fn print_explain(explain: &Explain, out: Out) {
     out.line("");
     for stage in &explain.stages {
         out.line(format!(

@@ -8,7 +8,7 @@ use crate::demo::{Credentials, QUESTIONS};
 use crate::{Plan, Service, Settings, Stack};
 
 /// Starts everything and runs until told to stop.
-pub(crate) async fn up(cli: &Cli, args: &UpArgs, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn up(cli: &Cli, args: &UpArgs, out: Out) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&cli.loader(args)?)?;
     init_logs(settings.stack.log.format, &settings.stack.log.filter);
     let stack = Stack::start(settings, Plan::everything()).await?;
@@ -18,7 +18,7 @@ pub(crate) async fn up(cli: &Cli, args: &UpArgs, out: &Out) -> anyhow::Result<Ex
 }
 
 /// Starts some services and runs until told to stop.
-pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: &Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: Out) -> anyhow::Result<ExitCode> {
     let mut loader = cli.loader(&args.up)?;
     for (service, url) in args.urls() {
         if let Some(url) = url {
@@ -36,7 +36,7 @@ pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: &Out) -> anyhow::Res
     run(stack, out).await
 }
 
-async fn run(stack: Stack, out: &Out) -> anyhow::Result<ExitCode> {
+async fn run(stack: Stack, out: Out) -> anyhow::Result<ExitCode> {
     stop_signal().await?;
     out.note("stopping");
     let report = stack.stop().await;
@@ -66,7 +66,7 @@ async fn stop_signal() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-fn banner(stack: &Stack, credentials: Option<&Credentials>, out: &Out) -> anyhow::Result<()> {
+fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow::Result<()> {
     let address = |service: Service| {
         stack
             .address(service)
@@ -121,7 +121,7 @@ fn banner(stack: &Stack, credentials: Option<&Credentials>, out: &Out) -> anyhow
             out.line(format!("\nor: touchstone ask \"{question}\" --stream"));
         }
         None => {
-            out.line("\n  data found from an earlier start; the demo login is the one shown then")
+            out.line("\n  data found from an earlier start; the demo login is the one shown then");
         }
     }
     out.line("\nCtrl-C stops it.\n");

@@ -29,11 +29,7 @@ pub async fn run(binary: &Path, chunks: usize, table: &mut Table) -> anyhow::Res
     let started = Instant::now();
     // The chunker decides how many chunks a document makes; batches until there are enough.
     while held < first + chunks {
-        let per_document = if uploaded == 0 {
-            10
-        } else {
-            ((held - first) / uploaded).max(1)
-        };
+        let per_document = (held - first).checked_div(uploaded).unwrap_or(10).max(1);
         let missing = (first + chunks - held)
             .div_ceil(per_document)
             .clamp(1, 2000);

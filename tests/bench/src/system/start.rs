@@ -60,7 +60,7 @@ async fn first_answer(stack: &Running) -> anyhow::Result<()> {
             return Ok(());
         }
         anyhow::ensure!(
-            started.elapsed() < Duration::from_secs(60),
+            started.elapsed() < Duration::from_mins(1),
             "no cited answer: {answer}"
         );
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::Process;
-use crate::support::deployment::BINARY;
 use serde_json::Value;
 use tokio::process::Command;
+
+use crate::support::Process;
+use crate::support::deployment::BINARY;
 
 /// Runs a command in `folder`, where the stack's data is.
 async fn run(folder: &Path, url: Option<&str>, arguments: &[&str]) -> Output {

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::client::PATIENCE;
-use crate::support::{Client, Process};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::client::PATIENCE;
+use crate::support::{Client, Process};
 
 const QUICK_ROUNDS: u64 = 3;
 const FULL_ROUNDS: u64 = 30;
@@ -19,7 +21,7 @@ const CLIENTS: usize = 6;
 const DOCUMENTS: usize = 40;
 
 /// What the client was told, kept outside of the system under test.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Ledger {
     /// 2xx with an id: must be there.
     accepted: BTreeSet<String>,
@@ -44,20 +46,20 @@ async fn nothing_accepted_is_lost_doubled_or_stuck() {
     for round in 0..rounds {
         let (process, gateway) = Process::stack(folder.path()).await;
         let user = log_in(&gateway).await;
-        let uploads: Vec<_> = (0..CLIENTS)
-            .map(|client| tokio::spawn(offer(user.clone(), round, client, Arc::clone(&ledger))))
-            .collect();
+        let mut uploads = JoinSet::new();
+        for client in 0..CLIENTS {
+            uploads.spawn(offer(user.clone(), round, client, Arc::clone(&ledger)));
+        }
         tokio::time::sleep(Duration::from_millis(rng.next_u64() % 400)).await;
         process.kill().await;
-        for upload in uploads {
-            upload.await.unwrap();
-        }
+        uploads.join_all().await;
         in_flight += usize::from(ledger.lock().unwrap().indefinite > 0);
 
         let (process, gateway) = Process::stack(folder.path()).await;
         let user = log_in(&gateway).await;
         unfinished += usize::from(settle(&user).await);
-        reconcile(&user, &ledger.lock().unwrap()).await;
+        let told = ledger.lock().unwrap().clone();
+        reconcile(&user, &told).await;
         process.kill().await;
     }
     let ledger = ledger.lock().unwrap();
@@ -82,14 +84,15 @@ async fn log_in(gateway: &str) -> Client {
 /// Uploads until the process dies, and writes down what it was told.
 async fn offer(user: Client, round: u64, client: usize, ledger: Arc<Mutex<Ledger>>) {
     for number in 0..DOCUMENTS {
-        let sentences: String = (0..40)
+        let sentences: Vec<String> = (0..40)
             .map(|line| {
+                let (item, shelf) = (line * 37, line % 9);
                 format!(
-                    "Round {round}, client {client}, document {number}, line {line} speaks of item {}. ",
-                    line * 37
+                    "Round {round}, client {client}, document {number}: item {item} is on shelf {shelf}."
                 )
             })
             .collect();
+        let sentences = sentences.join(" ");
         let body =
             json!({"filename": format!("{round}-{client}-{number}.txt"), "content": sentences});
         let request = user

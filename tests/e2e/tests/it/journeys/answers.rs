@@ -49,7 +49,7 @@ pub async fn questions_in_two_languages_are_answered_with_exact_quotes(gateway: 
 pub async fn a_stream_has_its_events_in_order(gateway: &str) {
     let user = reader(gateway, "stream").await;
     let events = user.ask_stream("Who is the harbour master of Brask?").await;
-    let order: Vec<u8> = events
+    let order: Vec<u32> = events
         .iter()
         .map(|event| match event {
             AskEvent::Retrieval(_) => 0,

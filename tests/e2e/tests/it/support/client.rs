@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use touchstone_api::generation::AskEvent;
 
 /// Longest wait for anything: generous, because nothing here is a measurement.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A user of the gateway.
 #[derive(Clone)]

@@ -27,7 +27,7 @@ pub fn pdf(text: &str) -> Vec<u8> {
     let table = file.len();
     write!(file, "xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1).unwrap();
     for offset in offsets {
-        write!(file, "{offset:010} 00000 n \n").unwrap();
+        writeln!(file, "{offset:010} 00000 n ").unwrap();
     }
     write!(
         file,
@@ -40,10 +40,11 @@ pub fn pdf(text: &str) -> Vec<u8> {
 
 /// A DOCX with one paragraph per text.
 pub fn docx(paragraphs: &[&str]) -> Vec<u8> {
-    let body: String = paragraphs
+    let body: Vec<String> = paragraphs
         .iter()
         .map(|text| format!("<w:p><w:r><w:t xml:space=\"preserve\">{text}</w:t></w:r></w:p>"))
         .collect();
+    let body = body.concat();
     let parts = [
         (
             "[Content_Types].xml",
