@@ -146,7 +146,7 @@ impl Embedding {
         Ok(Embedded { response, degraded })
     }
 
-    /// Dense vectors of a named model, or of the active one under the name [`ACTIVE`], and the
+    /// Dense vectors of a named model, or of the active one under the name `touchstone`, and the
     /// number of words.
     pub async fn embed_dense(
         &self,
