@@ -44,9 +44,6 @@ pub enum Error {
     /// A credential stands where logs and histories keep it.
     #[error("send credentials in a header, never in the URL: `{0}`")]
     CredentialInQuery(String),
-    /// A method that nobody serves.
-    #[error("this method is not served")]
-    Method,
     /// The body ended early.
     #[error("the body ended early")]
     Incomplete,
@@ -72,7 +69,6 @@ impl Classify for Error {
             Self::TooLarge { .. } => ErrorKind::PayloadTooLarge,
             Self::HeadersTooLarge { .. } => ErrorKind::HeadersTooLarge,
             Self::CredentialInQuery(_) | Self::Incomplete => ErrorKind::BadRequest,
-            Self::Method => ErrorKind::MethodNotAllowed,
         }
     }
 
@@ -84,7 +80,6 @@ impl Classify for Error {
             Self::TooLarge { .. } => "request.too_large",
             Self::HeadersTooLarge { .. } => "request.headers_too_large",
             Self::CredentialInQuery(_) => "gateway.credential_in_query",
-            Self::Method => "request.method_not_allowed",
             Self::Incomplete => "request.incomplete",
         }
     }

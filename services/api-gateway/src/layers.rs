@@ -7,7 +7,7 @@
 //! | 1 | security headers | here |
 //! | 2 | CORS | here; outside of 3, so that pages can read problems of 3 |
 //! | 3 | request id, trace, access log, panics | `touchstone_web::Surface` |
-//! | 4 | caps on method, headers, query, body | [`caps`] |
+//! | 4 | caps on headers, query, body | [`caps`] |
 //! | 5 | *limiter by address, before credentials cost anything* | its place is here |
 //! | 6 | credentials | [`authenticate`] |
 //! | 7 | *limiter by subject: after 6, so that a forged token buys no bucket* | its place is here |
@@ -46,7 +46,8 @@ use crate::config::HeaderLimits;
 use crate::gateway::Gateway;
 use crate::routes::table::{self, Class, Route};
 
-/// Methods that are forwarded.
+/// Methods that pages of other origins may use. Every method is forwarded: the service knows which
+/// ones a path has, and names them in `Allow`.
 const METHODS: [Method; 7] = [
     Method::GET,
     Method::HEAD,
@@ -152,9 +153,6 @@ async fn caps(
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    if !METHODS.contains(&parts.method) {
-        return Err(Error::Method.into());
-    }
     cap_headers(&parts.headers, gateway.config().headers)?;
     if let Some(name) = parts.uri.query().and_then(credential_in) {
         return Err(Error::CredentialInQuery(name).into());

@@ -100,12 +100,13 @@ impl Classify for Error {
             | Self::IdempotencyKey
             | Self::IdempotencyReused => ErrorKind::Unprocessable,
             Self::AlreadyCreated | Self::EmailTaken => ErrorKind::Conflict,
-            Self::InvalidCredentials | Self::InvalidRefreshToken => ErrorKind::Unauthenticated,
+            // An API key is no credential for what needs a login.
+            Self::InvalidCredentials | Self::InvalidRefreshToken | Self::LoginRequired => {
+                ErrorKind::Unauthenticated
+            }
             Self::Throttled(_) => ErrorKind::TooManyRequests,
             Self::UnknownUser | Self::UnknownApiKey => ErrorKind::NotFound,
-            Self::WrongPassword | Self::AdminRequired | Self::LoginRequired | Self::DemoRefused => {
-                ErrorKind::Forbidden
-            }
+            Self::WrongPassword | Self::AdminRequired | Self::DemoRefused => ErrorKind::Forbidden,
             Self::Hasher(HasherError::Busy) => ErrorKind::Unavailable,
             Self::Hasher(_) | Self::Signer(_) | Self::Randomness(_) => ErrorKind::Internal,
             Self::Demo(source) => source.kind(),

@@ -127,6 +127,7 @@ pub struct CreateApiKeyRequest {
     pub name: String,
     /// Days until it ends; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::whole::optional")]
     #[schema(minimum = 1, maximum = 3650)]
     pub expires_in_days: Option<u32>,
 }

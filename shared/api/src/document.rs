@@ -5,30 +5,70 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use touchstone_types::{ChunkId, DocumentId, DocumentStatus, Source};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 
 /// Free facts about a document, text to text; at most 32 pairs.
 pub type Metadata = BTreeMap<String, String>;
+
+/// The schema of [`Metadata`] in a request; the derived one cannot bound it.
+pub fn metadata_schema() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let names = text()
+        .min_length(Some(1))
+        .max_length(Some(64))
+        .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Free facts, text to text."))
+        .max_properties(Some(32))
+        .property_names(Some(names))
+        .additional_properties(Some(AdditionalProperties::RefOr(
+            text().max_length(Some(1024)).into(),
+        )))
+        .into()
+}
+
+/// The schema of the facts that a filter asks for.
+pub(crate) fn filter_schema() -> Schema {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Every one of these facts."))
+        .max_properties(Some(100))
+        .additional_properties(Some(AdditionalProperties::RefOr(text.into())))
+        .into()
+}
 
 /// `POST /documents` and `PUT /documents/{id}` with a JSON body.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateDocumentRequest {
     /// File name; its ending decides the format when `mime` is absent.
-    #[schema(min_length = 1, max_length = 255, examples("notes.md"))]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        examples("notes.md"),
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub filename: String,
     /// The text. Binary formats are sent as multipart.
     #[schema(min_length = 1)]
     pub content: String,
     /// Media type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        max_length = 255,
+        pattern = r"^ *[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+ *(;[ -~]*)?$"
+    )]
     pub mime: Option<String>,
     /// Language (ISO 639-1); detected when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 2, max_length = 3)]
+    #[schema(min_length = 2, max_length = 3, pattern = "^[A-Za-z]{2,3}$")]
     pub language: Option<String>,
     /// Free facts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = metadata_schema)]
     pub metadata: Metadata,
 }
 
@@ -163,7 +203,7 @@ pub struct PassagesRequest {
     #[schema(min_items = 1, max_items = 100)]
     pub spans: Vec<PassageSpan>,
     /// Grow each span by whole neighbouring sentences to at most this many bytes; 0 leaves it alone.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::whole::required")]
     #[schema(maximum = 20000)]
     pub grow_to: usize,
 }
@@ -175,10 +215,14 @@ pub struct PassageSpan {
     /// Document.
     pub document_id: DocumentId,
     /// Version that the offsets belong to.
+    #[serde(deserialize_with = "crate::whole::required")]
+    #[schema(value_type = usize)]
     pub version: u32,
     /// First byte.
+    #[serde(deserialize_with = "crate::whole::required")]
     pub start: usize,
     /// One past the last byte.
+    #[serde(deserialize_with = "crate::whole::required")]
     pub end: usize,
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use touchstone_types::{ChunkId, ConversationId, DocumentId, MessageId};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use crate::retrieval::SearchFilter;
 
@@ -197,6 +198,33 @@ pub enum AskEvent {
     Done(DoneEvent),
     /// Ends a stream that failed after its first byte.
     Error(StreamError),
+}
+
+/// What a stream of `POST /ask` consists of: an [`AskEvent`] as the SSE format writes it.
+#[derive(Clone, Copy, Debug, ToSchema)]
+pub struct AskFrame {
+    /// What comes; the order is that of the words here, `error` ends a stream that fails.
+    #[schema(schema_with = ask_event_names)]
+    pub event: (),
+    /// JSON: the content of the `AskEvent` of that name.
+    #[schema(value_type = String, content_media_type = "application/json")]
+    pub data: (),
+}
+
+fn ask_event_names() -> Schema {
+    let names = [
+        "retrieval",
+        "token",
+        "citation",
+        "verification",
+        "usage",
+        "done",
+        "error",
+    ];
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(names))
+        .into()
 }
 
 /// A piece of the answer.

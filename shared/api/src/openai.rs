@@ -164,7 +164,7 @@ pub struct ChatRequest {
     pub stream_options: Option<StreamOptions>,
     /// Most tokens to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<usize>, minimum = 1)]
     #[serde(deserialize_with = "crate::whole::optional")]
     pub max_tokens: Option<u32>,
     /// Passed on to an `openai` provider.
@@ -201,6 +201,14 @@ pub struct ChatResponse {
     /// Our own addition: the verified citations, on the whole answer or the last chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub citations: Option<Vec<crate::generation::Citation>>,
+}
+
+/// What a streamed answer of `POST /v1/chat/completions` consists of.
+#[derive(Clone, Copy, Debug, ToSchema)]
+pub struct ChatFrame {
+    /// JSON: a `ChatResponse`; the last one is the text `[DONE]`.
+    #[schema(value_type = String)]
+    pub data: (),
 }
 
 /// One choice.

@@ -34,9 +34,11 @@ pub struct SearchFilter {
     pub document_ids: Option<Vec<DocumentId>>,
     /// Only these languages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
     pub languages: Option<Vec<String>>,
     /// Only these origins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
     pub sources: Option<Vec<Source>>,
     /// Only documents accepted at or after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,7 @@ pub struct SearchFilter {
     pub created_before: Option<DateTime<Utc>>,
     /// Every one of these facts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = crate::document::filter_schema)]
     pub metadata: Metadata,
 }
 

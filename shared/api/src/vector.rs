@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use touchstone_types::{ChunkId, DocumentId, Source, SparseVector};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    AdditionalProperties, AllOfBuilder, ArrayBuilder, ObjectBuilder, Ref, Schema, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::document::Metadata;
 
@@ -14,7 +18,11 @@ use crate::document::Metadata;
 #[serde(deny_unknown_fields)]
 pub struct DenseConfig {
     /// Model that makes the vectors; another one is refused.
-    #[schema(min_length = 1)]
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    )]
     pub model: String,
     /// Length of a vector.
     #[schema(minimum = 1, maximum = 8192)]
@@ -29,9 +37,22 @@ pub struct CreateCollectionRequest {
     /// Dense vectors (cosine), if any. A collection without may gain them once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense: Option<DenseConfig>,
-    /// Names of the sparse vectors; each is scored with an IDF modifier.
+    /// Names of the sparse vectors; each is scored with an IDF modifier. Needed without `dense`.
     #[serde(default)]
+    #[schema(schema_with = sparse_names)]
     pub sparse: Vec<String>,
+}
+
+/// The derived schema bounds neither the list nor the names.
+fn sparse_names() -> Schema {
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[a-z0-9][a-z0-9_-]{0,63}$"));
+    ArrayBuilder::new()
+        .items(name)
+        .max_items(Some(8))
+        .unique_items(true)
+        .into()
 }
 
 /// A collection, as the caller's tenant sees it.
@@ -63,9 +84,11 @@ pub struct Payload {
     pub document_id: DocumentId,
     /// Its version.
     #[serde(deserialize_with = "crate::whole::required")]
+    #[schema(value_type = usize)]
     pub version: u32,
     /// Position in the document.
     #[serde(deserialize_with = "crate::whole::required")]
+    #[schema(value_type = usize)]
     pub ordinal: u32,
     /// First byte in the stored text.
     #[serde(deserialize_with = "crate::whole::required")]
@@ -135,16 +158,20 @@ pub struct Filter {
     /// Only this version (with `document_ids`: the write side's count-back).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "crate::whole::optional")]
+    #[schema(value_type = Option<usize>)]
     pub version: Option<u32>,
     /// Only versions before this one (the write side's clean-up).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "crate::whole::optional")]
+    #[schema(value_type = Option<usize>)]
     pub version_below: Option<u32>,
     /// Only these languages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
     pub languages: Option<Vec<String>>,
     /// Only these origins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
     pub sources: Option<Vec<Source>>,
     /// Only documents accepted at or after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +181,7 @@ pub struct Filter {
     pub created_before: Option<DateTime<Utc>>,
     /// Every one of these facts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = crate::document::filter_schema)]
     pub metadata: Metadata,
 }
 
@@ -249,13 +277,48 @@ pub struct ScrollResponse {
     pub next: Option<ChunkId>,
 }
 
-/// `POST /collections/{name}/count` and `/points/delete`. A deletion must name documents.
+/// `POST /collections/{name}/count` and `/points/delete`, which needs a [`Deletion`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilterRequest {
     /// Which points.
     #[serde(default)]
     pub filter: Filter,
+}
+
+/// The specification of a [`FilterRequest`] that names documents.
+#[derive(Clone, Copy, Debug)]
+pub struct Deletion;
+
+impl PartialSchema for Deletion {
+    fn schema() -> RefOr<Schema> {
+        let id = Ref::from_schema_name(DocumentId::name());
+        let documents = ArrayBuilder::new()
+            .items(id)
+            .min_items(Some(1))
+            .max_items(Some(1000));
+        let named = ObjectBuilder::new()
+            .property("document_ids", documents)
+            .required("document_ids");
+        let filter = AllOfBuilder::new()
+            .item(Ref::from_schema_name(Filter::name()))
+            .item(named);
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("Which points; the filter must name documents."))
+            .property("filter", filter)
+            .required("filter")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    }
+}
+
+impl ToSchema for Deletion {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Filter::name().into_owned(), Filter::schema()));
+        schemas.push((DocumentId::name().into_owned(), DocumentId::schema()));
+        Filter::schemas(schemas);
+    }
 }
 
 /// Answer of `/count` and `/points/delete`.

@@ -1,7 +1,8 @@
 //! Whole numbers as JSON Schema sees them: `2.0` is an integer, and there is no largest one.
 //!
 //! Numbers past the type's range become its largest value, which the rules of the request then
-//! judge.
+//! judge. A field without a rule of its own shows `value_type = usize` in the schema, because the
+//! format `int32` of an `u32` would promise a refusal.
 
 use std::fmt;
 use std::marker::PhantomData;

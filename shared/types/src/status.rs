@@ -4,11 +4,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 macro_rules! word_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])+ $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[doc = $doc])+
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-            utoipa::ToSchema,
         )]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
 
@@ -21,6 +20,19 @@ macro_rules! word_enum {
                 match self { $(Self::$variant => $word),+ }
             }
         }
+
+        // The derived schema would show the names of the variants.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::schema::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some(concat!($($doc),+).trim()))
+                    .enum_values(Some(Self::ALL.iter().map(|value| value.as_str())))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +112,12 @@ mod tests {
             let json = serde_json::to_string(status).unwrap();
             assert_eq!(json, format!("\"{status}\""));
         }
+        let schema = serde_json::to_value(<DocumentStatus as utoipa::PartialSchema>::schema());
+        let words: Vec<_> = DocumentStatus::ALL
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(schema.unwrap()["enum"], serde_json::json!(words));
         assert!(
             "done"
                 .parse::<DocumentStatus>()

@@ -223,6 +223,15 @@ mod tests {
             parse(&"[".repeat(10_000)),
             RequestError::Invalid(_) | RequestError::Malformed(_)
         ));
+        for number in ["7.0", "0.7e1"] {
+            AppJson::<Sample>::parse(format!("{{\"limit\":{number}}}").as_bytes()).unwrap();
+        }
+        for number in ["7.5", "-1.0", "1e10", "1e30"] {
+            assert!(matches!(
+                parse(&format!("{{\"limit\":{number}}}")),
+                RequestError::Invalid(_)
+            ));
+        }
         let wrong = parse("{\"limit\":\"x\"}").to_string();
         assert!(wrong.starts_with("`limit`: invalid type"), "{wrong}");
         assert!(

@@ -1,6 +1,8 @@
 //! Reads structs from objects only. `serde`'s derived code also takes a list of the fields'
 //! values for a struct; for an API that means that `[]` passes for `{}` where every field has a
 //! default.
+//!
+//! Reads integers as JSON Schema does, where `2.0` is one.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected,
@@ -13,6 +15,9 @@ pub(crate) struct Strict<T>(pub T);
 /// A visitor of a struct.
 struct ObjectOnly<V>(V);
 
+/// A visitor of an integer.
+struct Integer<V>(V);
+
 macro_rules! forward {
     ($($method:ident($($argument:ident: $type:ty),*)),* $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
@@ -21,13 +26,19 @@ macro_rules! forward {
     )*};
 }
 
+macro_rules! integers {
+    ($($method:ident),* $(,)?) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.0.$method(Integer(visitor))
+        }
+    )*};
+}
+
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     type Error = D::Error;
 
     forward! {
-        deserialize_any(), deserialize_bool(), deserialize_i8(), deserialize_i16(),
-        deserialize_i32(), deserialize_i64(), deserialize_i128(), deserialize_u8(),
-        deserialize_u16(), deserialize_u32(), deserialize_u64(), deserialize_u128(),
+        deserialize_any(), deserialize_bool(), deserialize_i128(), deserialize_u128(),
         deserialize_f32(), deserialize_f64(), deserialize_char(), deserialize_str(),
         deserialize_string(), deserialize_bytes(), deserialize_byte_buf(), deserialize_option(),
         deserialize_unit(), deserialize_unit_struct(name: &'static str),
@@ -36,6 +47,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_map(),
         deserialize_enum(name: &'static str, variants: &'static [&'static str]),
         deserialize_identifier(), deserialize_ignored_any(),
+    }
+
+    integers! {
+        deserialize_i8, deserialize_i16, deserialize_i32, deserialize_i64,
+        deserialize_u8, deserialize_u16, deserialize_u32, deserialize_u64,
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -75,6 +91,28 @@ macro_rules! visit {
             self.0.$method(value)
         }
     )*};
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Integer<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.expecting(f)
+    }
+
+    visit! { visit_i64: i64, visit_u64: u64 }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<V::Value, E> {
+        // Both ends are exact; the casts keep to the range.
+        let (least, past) = (-(2.0_f64.powi(63)), 2.0_f64.powi(64));
+        if number.fract() != 0.0 || number < least || number >= past {
+            self.0.visit_f64(number)
+        } else if number < 0.0 {
+            self.0.visit_i64(number as i64)
+        } else {
+            self.0.visit_u64(number as u64)
+        }
+    }
 }
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {

@@ -142,16 +142,16 @@ async fn members_and_keys_make_no_keys() {
     let by_key = app.client(&key);
     assert_eq!(
         make(&by_key, &json!({"name": "x"}), None).await.problem(),
-        "403 auth.login_required"
+        "401 auth.login_required"
     );
     assert_eq!(
         by_key.delete(&path).await.problem(),
-        "403 auth.login_required"
+        "401 auth.login_required"
     );
     assert_eq!(by_key.get("/auth/api-keys").await.status, 200);
     let change = json!({"current_password": PASSWORD, "new_password": "another horse 8"});
     let change = by_key.post("/auth/password", &change).await;
-    assert_eq!(change.problem(), "403 auth.login_required");
+    assert_eq!(change.problem(), "401 auth.login_required");
     assert_eq!(
         make(&app.anonymous(), &json!({"name": "x"}), None)
             .await

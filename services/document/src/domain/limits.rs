@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 /// Most pairs of metadata.
 pub const METADATA_PAIRS: usize = 32;
-/// Longest metadata key, in bytes.
-pub const METADATA_KEY_BYTES: usize = 64;
-/// Longest metadata value, in bytes.
-pub const METADATA_VALUE_BYTES: usize = 1024;
+/// Longest metadata key, in characters.
+pub const METADATA_KEY_CHARS: usize = 64;
+/// Longest metadata value, in characters.
+pub const METADATA_VALUE_CHARS: usize = 1024;
 /// Longest file name, in characters.
 pub const FILENAME_CHARS: usize = 255;
 /// Longest idempotency key, in bytes.
@@ -92,16 +92,17 @@ pub fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Broken>
         return Err(broken("metadata", "must have at most 32 pairs"));
     }
     for (key, value) in metadata {
-        if key.is_empty() || key.len() > METADATA_KEY_BYTES || key.chars().any(char::is_control) {
+        let chars = key.chars().count();
+        if chars == 0 || chars > METADATA_KEY_CHARS || key.chars().any(char::is_control) {
             return Err(broken(
                 "metadata",
-                "must have keys of 1 to 64 bytes without control characters",
+                "must have keys of 1 to 64 characters without control characters",
             ));
         }
-        if value.len() > METADATA_VALUE_BYTES {
+        if value.chars().count() > METADATA_VALUE_CHARS {
             return Err(broken(
                 "metadata",
-                "must have values of at most 1,024 bytes",
+                "must have values of at most 1,024 characters",
             ));
         }
     }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use bytesize::ByteSize;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use touchstone_api::document::{CreateDocumentRequest, Metadata};
+use touchstone_api::document::{CreateDocumentRequest, Metadata, metadata_schema};
 use touchstone_api::headers::IDEMPOTENCY_KEY;
 use touchstone_web::{AppJson, Problem, RequestError};
 use utoipa::ToSchema;
@@ -19,7 +19,8 @@ use crate::service::Upload;
 const FIELD_BYTES: usize = 64 * 1024;
 
 /// A multipart upload.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "documents the form; the fields are read one by one"
@@ -29,14 +30,25 @@ pub struct UploadForm {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// File name, instead of the part's own.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     filename: Option<String>,
     /// Media type, instead of the part's own.
+    #[schema(
+        nullable = false,
+        max_length = 255,
+        pattern = r"^ *[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+ *(;[ -~]*)?$"
+    )]
     mime: Option<String>,
     /// Language (ISO 639-1); detected when absent.
-    #[schema(min_length = 2, max_length = 3)]
+    #[schema(nullable = false, pattern = "^[A-Za-z]{2,3}$")]
     language: Option<String>,
     /// Free facts: a JSON object, text to text.
+    #[schema(schema_with = metadata_schema, required = false)]
     metadata: Option<String>,
 }
 

@@ -3,7 +3,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
-use touchstone_api::generation::{AskEvent, AskRequest, AskResponse};
+use touchstone_api::generation::{AskEvent, AskFrame, AskRequest, AskResponse};
 use touchstone_api::headers::DEGRADED;
 use touchstone_web::responses::{BodyErrors, CallerErrors, IdErrors, StorageErrors};
 use touchstone_web::sse::{self, Frame};
@@ -19,7 +19,7 @@ use crate::service::Generation;
     request_body = AskRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 200, description = "The answer, or its events",
-        content((AskResponse = "application/json"), (String = "text/event-stream"))),
+        content((AskResponse = "application/json"), (AskFrame = "text/event-stream"))),
         CallerErrors, BodyErrors, IdErrors, StorageErrors))]
 #[tracing::instrument(name = "generation.ask", skip_all,
     fields(tenant.id = %caller.tenant, stream = request.stream))]

@@ -1,7 +1,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use touchstone_api::openai::{
-    ChatContent, ChatMessage, ChatRequest, ChatResponse, ModelObject, ModelsResponse,
+    ChatContent, ChatFrame, ChatMessage, ChatRequest, ChatResponse, ModelObject, ModelsResponse,
     TOUCHSTONE_MODEL,
 };
 use touchstone_types::MessageId;
@@ -27,7 +27,7 @@ const MAX_MESSAGES: usize = 1_000;
     request_body = ChatRequest,
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 200, description = "The answer, or its chunks",
-        content((ChatResponse = "application/json"), (String = "text/event-stream"))),
+        content((ChatResponse = "application/json"), (ChatFrame = "text/event-stream"))),
         CallerErrors, BodyErrors, IdErrors, StorageErrors))]
 #[tracing::instrument(name = "generation.chat", skip_all, fields(tenant.id = %caller.tenant))]
 pub(super) async fn completions(

@@ -5,6 +5,8 @@ use crate::{Config, Error};
 
 const MAX_QUERY_CHARS: usize = 2000;
 const MAX_LIMIT: usize = 100;
+/// Most values of another field of a filter; vector takes no more.
+const MAX_VALUES: usize = 100;
 const MAX_DOCUMENTS: usize = 1000;
 const CONTEXT_CHARS: std::ops::RangeInclusive<usize> = 200..=100_000;
 
@@ -59,6 +61,17 @@ impl Query {
                 "filter.document_ids",
                 "must have at most 1000 ids",
             ));
+        }
+        let languages = filter.languages.as_ref().map_or(0, Vec::len);
+        let sources = filter.sources.as_ref().map_or(0, Vec::len);
+        for (field, length) in [
+            ("filter.languages", languages),
+            ("filter.sources", sources),
+            ("filter.metadata", filter.metadata.len()),
+        ] {
+            if length > MAX_VALUES {
+                return Err(Error::invalid(field, "must have at most 100 values"));
+            }
         }
         // Features are lexical: who asks for dense alone gets them only on request.
         let rerank = config.rerank.enabled && request.mode != SearchMode::Dense;

@@ -9,7 +9,7 @@ const MAX_SPARSE_NAMES: usize = 8;
 /// Longest dense vector.
 const MAX_DIMENSION: usize = 8192;
 /// Longest model name.
-const MAX_MODEL_BYTES: usize = 256;
+const MAX_MODEL_CHARS: usize = 256;
 
 /// The dense side of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,11 @@ impl Definition {
     /// [`Error::Invalid`] names the field.
     pub fn validate(&self) -> Result<(), Error> {
         if let Some(dense) = &self.dense {
-            if dense.model.trim().is_empty() || dense.model.len() > MAX_MODEL_BYTES {
-                return Err(Error::invalid("dense.model", "must have 1 to 256 bytes"));
+            if dense.model.trim().is_empty() || dense.model.chars().count() > MAX_MODEL_CHARS {
+                return Err(Error::invalid(
+                    "dense.model",
+                    "must have 1 to 256 characters",
+                ));
             }
             if dense.model.contains('\0') {
                 return Err(Error::invalid("dense.model", "must not contain NUL"));

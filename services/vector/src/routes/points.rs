@@ -1,5 +1,7 @@
 use axum::extract::State;
-use touchstone_api::vector::{CountResponse, FilterRequest, UpsertRequest, UpsertResponse};
+use touchstone_api::vector::{
+    CountResponse, Deletion, FilterRequest, UpsertRequest, UpsertResponse,
+};
 use touchstone_web::responses::{BodyErrors, CallerErrors, IdErrors, StorageErrors};
 use touchstone_web::{AppJson, AppPath, Caller, Problem};
 
@@ -27,7 +29,7 @@ pub(super) async fn upsert(
 /// Removes the points of the documents that the filter names.
 #[utoipa::path(post, path = "/collections/{name}/points/delete", tag = "vector",
     params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$")),
-    request_body = FilterRequest,
+    request_body = Deletion,
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 200, body = CountResponse), CallerErrors, BodyErrors, IdErrors,
         StorageErrors))]
