@@ -3,6 +3,7 @@
 use touchstone_text::sentences;
 use touchstone_types::ByteSpan;
 
+use super::markdown;
 use super::passage::Passage;
 use super::rank::{Ranked, rank};
 
@@ -55,9 +56,13 @@ pub fn write(sentences: &[Ranked], passages: &[Passage]) -> String {
 pub fn write_passages(intro: &str, passages: &[Passage], most: usize) -> String {
     let mut lines = vec![intro.to_owned()];
     for passage in passages.iter().take(most) {
-        let first = sentences(&passage.text).into_iter().next();
+        let mut bare = sentences(&passage.text)
+            .into_iter()
+            .map(|span| markdown::bare(span, &passage.text));
+        let first = bare.find(|(_, is_heading)| !is_heading);
         let whole = ByteSpan::new(0, passage.text.len());
-        let text = first.unwrap_or(whole).of(&passage.text).unwrap_or_default();
+        let span = first.map_or(whole, |(span, _)| span);
+        let text = span.of(&passage.text).unwrap_or_default();
         lines.push(format!("{} [{}]", flatten(text), passage.marker));
     }
     lines.join("\n")
@@ -88,6 +93,15 @@ pub fn flatten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passages_are_shown_by_their_first_words_behind_headings() {
+        let passages = crate::domain::gate::sample::passages(&["# Fines\n\n- One rouble a day."]);
+        assert_eq!(
+            write_passages("See:", &passages, 3),
+            "See:\nOne rouble a day. [1]"
+        );
+    }
 
     #[test]
     fn flattening_drops_line_breaks_and_footnotes() {

@@ -6,6 +6,7 @@ pub mod extract;
 pub mod facts;
 pub mod gate;
 pub mod grams;
+pub mod markdown;
 pub mod marks;
 pub mod passage;
 pub mod prompt;

@@ -7,6 +7,7 @@ use touchstone_types::ByteSpan;
 
 use super::cues::{Expected, Offer};
 use super::grams::Grams;
+use super::markdown;
 use super::passage::Passage;
 use super::terms::{Lexicon, Token, tokens};
 
@@ -41,6 +42,8 @@ const WEIGHTS: [f64; 13] = [
 ];
 
 /// Ranks every sentence of the passages, best first; ties stay in the order of the context.
+/// Headings only lend their words to their neighbours: they tell what a text is about, not what
+/// it says.
 pub fn rank(question: &str, passages: &[Passage]) -> Vec<Ranked> {
     let mut lexicon = Lexicon::default();
     let question_language = match detect(question) {
@@ -64,6 +67,7 @@ pub fn rank(question: &str, passages: &[Passage]) -> Vec<Ranked> {
     let mut ranked: Vec<Ranked> = candidates
         .iter()
         .enumerate()
+        .filter(|(_, candidate)| !candidate.is_heading)
         .map(|(at, candidate)| {
             let match_ = weighed.matches(candidate, &lexicon);
             let values = features(
@@ -146,6 +150,7 @@ impl Asked {
 struct Candidate {
     passage: usize,
     span: ByteSpan,
+    is_heading: bool,
     tokens: Vec<Token>,
     stems: BTreeSet<u32>,
     forms: HashSet<u32>,
@@ -160,6 +165,7 @@ impl Candidate {
                 known => known,
             };
             for span in sentences(&source.text) {
+                let (span, is_heading) = markdown::bare(span, &source.text);
                 let Some(text) = span.of(&source.text) else {
                     continue;
                 };
@@ -170,6 +176,7 @@ impl Candidate {
                 found.push(Self {
                     passage,
                     span,
+                    is_heading,
                     stems: tokens.iter().map(|token| token.stem).collect(),
                     forms: tokens.iter().map(|token| token.form).collect(),
                     tokens,

@@ -52,3 +52,17 @@ fn shares_add_up_and_the_order_is_stable() {
     assert!(ranked.windows(2).all(|pair| pair[0].score >= pair[1].score));
     assert_eq!(ranked, rank("Which river is long?", &rivers()));
 }
+
+#[test]
+fn headings_are_no_answers_but_help_their_neighbours() {
+    let rules = passages(&[
+        "# Lending of books\n\nEight at most, for 21 days.\n\n## Fines\n\n\
+                            One rouble a day.",
+    ]);
+    let ranked = rank("What are the rules of lending books?", &rules);
+    let texts: Vec<_> = ranked
+        .iter()
+        .filter_map(|sentence| sentence.span.of(&rules[0].text))
+        .collect();
+    assert_eq!(texts, ["Eight at most, for 21 days.", "One rouble a day."]);
+}
