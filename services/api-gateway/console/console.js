@@ -137,8 +137,8 @@ byId('upload').addEventListener('submit', async (event) => {
 
 async function follow(id) {
   for (;;) {
-    await listDocuments();
     const state = await (await call(`/api/v1/documents/${encodeURIComponent(id)}`)).json();
+    await listDocuments();
     if (state.status === 'indexed') return say('Indexed: ask about it. · Готово, можно спрашивать.');
     if (state.status === 'failed' || state.status === 'cancelled') {
       return say(`${state.status}: ${state.failure?.message ?? ''}`);
@@ -210,7 +210,7 @@ async function* eventsOf(body) {
 function newAnswer() {
   const [answer, list] = [byId('answer'), byId('citations')];
   let text = '';
-  const known = new Set();
+  const known = new Map(); // Marker -> ids of its citations, in the order of the marks.
   say('');
   byId('result').hidden = false;
   byId('degraded').hidden = true;
@@ -220,7 +220,12 @@ function newAnswer() {
   list.replaceChildren();
   const take = {
     token: (data) => { text += data.text; draw(); },
-    citation: (data) => { known.add(data.marker); list.append(citation(data)); draw(); },
+    citation: (data) => {
+      const id = `citation-${list.children.length + 1}`;
+      known.set(data.marker, [...known.get(data.marker) ?? [], id]);
+      list.append(citation(data, id));
+      draw();
+    },
     verification: (data) => {
       byId('facts').textContent = `${data.passed} of ${data.checked} claims hold; ${data.struck} struck.`;
     },
@@ -234,16 +239,20 @@ function newAnswer() {
     },
     error: (data) => say(data.detail),
   };
-  // Marks whose citation is known become links to it.
+  // Marks whose citation is known become links to it: the second [1] to the second quote of 1.
   function draw() {
+    const seen = new Map();
     answer.replaceChildren(...text.split(/(\[\d+\])/).map((part) => {
-      const marker = /^\[(\d+)\]$/.exec(part)?.[1];
-      if (!marker || !known.has(Number(marker))) return document.createTextNode(part);
+      const marker = Number(/^\[(\d+)\]$/.exec(part)?.[1]);
+      if (!known.has(marker)) return document.createTextNode(part);
+      const [ids, before] = [known.get(marker), seen.get(marker) ?? 0];
+      seen.set(marker, before + 1);
+      const id = ids[Math.min(before, ids.length - 1)];
       const link = document.createElement('a');
-      link.href = `#citation-${marker}`;
+      link.href = `#${id}`;
       link.textContent = part;
       link.setAttribute('aria-label', `citation ${marker}`);
-      const light = (on) => () => byId(`citation-${marker}`)?.classList.toggle('lit', on);
+      const light = (on) => () => byId(id)?.classList.toggle('lit', on);
       link.addEventListener('mouseenter', light(true));
       link.addEventListener('mouseleave', light(false));
       return link;
@@ -255,9 +264,9 @@ function newAnswer() {
   };
 }
 
-function citation(data) {
+function citation(data, id) {
   const item = document.createElement('li');
-  item.id = `citation-${data.marker}`;
+  item.id = id;
   item.value = data.marker;
   const title = document.createElement('cite');
   title.textContent = data.title;

@@ -27,6 +27,10 @@ pub(crate) fn router() -> Router<Gateway> {
             "/console.css",
             get(async || file("text/css", include_str!("../../console/console.css"))),
         )
+        .route(
+            "/icon.svg",
+            get(async || file("image/svg+xml", include_str!("../../console/icon.svg"))),
+        )
 }
 
 fn file(kind: &str, text: &'static str) -> Response {
