@@ -18,6 +18,9 @@ use crate::StackConfig;
 /// File in the data directory with an API key of the demo user, for commands on this machine.
 pub(crate) const KEY_FILE: &str = "cli-key";
 
+/// Code of a path that does not exist; what the commands ask for exists in every gateway.
+const UNKNOWN_PATH: &str = "request.unknown_path";
+
 /// A running stack, spoken to through its gateway.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -39,7 +42,12 @@ impl fmt::Display for Refusal {
             request_id,
             ..
         } = &self.0;
-        write!(f, "{detail} ({status} {code}, request {request_id})")
+        write!(f, "{detail} ({status} {code}")?;
+        // Of a caller's own mistake the log tells nothing more.
+        if *status >= 500 {
+            write!(f, ", request {request_id}")?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -54,7 +62,9 @@ impl Api {
         } else if let Some(email) = &target.email {
             let password = match touchstone_config::variable("TOUCHSTONE_PASSWORD") {
                 Some(password) => password,
-                None => rpassword::prompt_password(format!("password of {email}: "))?,
+                None => rpassword::prompt_password(format!("password of {email}: ")).context(
+                    "there is no terminal to ask for the password; set TOUCHSTONE_PASSWORD",
+                )?,
             };
             let request = LoginRequest {
                 email: email.clone(),
@@ -71,6 +81,12 @@ impl Api {
 
     /// Without a credential.
     pub fn anonymous(url: &str) -> anyhow::Result<Self> {
+        let is_web = reqwest::Url::parse(url)
+            .is_ok_and(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
+        anyhow::ensure!(
+            is_web,
+            "`{url}` is no URL of a stack; write one like http://127.0.0.1:8000"
+        );
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .build()?;
@@ -165,20 +181,37 @@ impl Api {
     }
 
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = request.send().await.with_context(|| {
-            format!(
-                "no stack answers at {}; start one with `touchstone` or name it with --url",
-                self.base
-            )
-        })?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let body = response.bytes().await.unwrap_or_default();
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(Refusal(problem).into()),
-            Err(_) => anyhow::bail!("{} answered {status}", self.base),
+            Ok(problem) if problem.code != UNKNOWN_PATH => Err(Refusal(problem).into()),
+            _ => anyhow::bail!(
+                "what answers at {} ({status}) is no gateway of a stack; name it with --url",
+                self.base
+            ),
+        }
+    }
+
+    /// Why nothing answers, without the layers between the reason and us.
+    fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
+        let reasons = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+            error.source()
+        });
+        let reason = reasons.last().map(ToString::to_string).unwrap_or_default();
+        if error.is_connect() {
+            anyhow::anyhow!(
+                "no stack answers at {}; start one with `touchstone` or name it with --url ({reason})",
+                self.base
+            )
+        } else {
+            anyhow::anyhow!("{} broke off: {reason}", self.base)
         }
     }
 }
@@ -188,7 +221,7 @@ fn key_of(data_dir: &Path) -> anyhow::Result<String> {
     let path = data_dir.join(KEY_FILE);
     let key = std::fs::read_to_string(&path).with_context(|| {
         format!(
-            "no credential: give --api-key or --email, or run where `{}` is",
+            "no credential: give --api-key, --email, or the stack's --data-dir; cannot read `{}`",
             path.display()
         )
     })?;

@@ -67,6 +67,7 @@ pub(crate) struct UpArgs {
     /// Address to bind
     #[arg(long)]
     pub host: Option<String>,
+    /// Port of the API and the console; 0 picks a free one, as for the others
     #[arg(long, value_name = "PORT")]
     pub gateway_port: Option<u16>,
     #[arg(long, value_name = "PORT")]
@@ -83,7 +84,7 @@ pub(crate) struct UpArgs {
     pub model_port: Option<u16>,
     #[arg(long, value_name = "PORT")]
     pub vector_port: Option<u16>,
-    /// Fixes the clock-independent parts
+    /// Seed of the simulated parts: the same seed, the same answers
     #[arg(long)]
     pub seed: Option<u64>,
 }
@@ -228,6 +229,11 @@ pub(crate) enum ConfigCommand {
     Defaults,
 }
 
+/// A mistake on the command line that its parser does not see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(String);
+
 impl Cli {
     /// The layers of the configuration: file, environment, command line.
     pub fn loader(&self, up: &UpArgs) -> anyhow::Result<Loader> {
@@ -275,7 +281,7 @@ impl Cli {
         }
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
-                anyhow::bail!("--set {pair}: write SECTION.KEY=VALUE");
+                return Err(Usage(format!("--set {pair}: write SECTION.KEY=VALUE")).into());
             };
             loader = loader.set(key, value);
         }

@@ -17,31 +17,67 @@ pub(crate) fn run(args: &ConfigArgs, cli: &Cli, out: Out) -> anyhow::Result<Exit
                 out.piece(&text);
             }
         }
-        ConfigCommand::Defaults => defaults(out),
+        ConfigCommand::Defaults => {
+            let text = defaults();
+            if out.is_json() {
+                out.value(&text.parse::<toml::Table>()?)?;
+            } else {
+                out.piece(&text);
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn defaults(out: Out) {
-    fn section<S: Section>(out: Out) {
-        out.line(format!("[{}]", S::NAME));
+/// Every section's defaults with their comments, as one file.
+fn defaults() -> String {
+    [
+        section::<StackConfig>(),
+        section::<touchstone_auth::Config>(),
+        section::<touchstone_document::Config>(),
+        section::<touchstone_embedding::Config>(),
+        section::<touchstone_model::Config>(),
+        section::<touchstone_vector::Config>(),
+        section::<touchstone_retrieval::Config>(),
+        section::<touchstone_generation::Config>(),
+        section::<touchstone_api_gateway::Config>(),
+    ]
+    .join("\n")
+}
+
+fn section<S: Section>() -> String {
+    let mut text = format!("[{}]\n", S::NAME);
+    for line in S::DEFAULTS.lines() {
         // Tables of a section are tables below it in the file.
-        for line in S::DEFAULTS.lines() {
-            match line.strip_prefix('[') {
-                Some(rest) if !rest.starts_with('[') => out.line(format!("[{}.{rest}", S::NAME)),
-                Some(rest) => out.line(format!("[[{}.{}", S::NAME, rest.trim_start_matches('['))),
-                None => out.line(line),
-            }
+        let (bracket, rest) = match line.strip_prefix('[') {
+            Some(rest) => match rest.strip_prefix('[') {
+                Some(rest) => ("[[", rest),
+                None => ("[", rest),
+            },
+            None => ("", line),
+        };
+        text.push_str(bracket);
+        if !bracket.is_empty() {
+            text.push_str(S::NAME);
+            text.push('.');
         }
-        out.line("");
+        text.push_str(rest);
+        text.push('\n');
     }
-    section::<StackConfig>(out);
-    section::<touchstone_auth::Config>(out);
-    section::<touchstone_document::Config>(out);
-    section::<touchstone_embedding::Config>(out);
-    section::<touchstone_model::Config>(out);
-    section::<touchstone_vector::Config>(out);
-    section::<touchstone_retrieval::Config>(out);
-    section::<touchstone_generation::Config>(out);
-    section::<touchstone_api_gateway::Config>(out);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_one_file_of_every_section() {
+        let table: toml::Table = defaults().parse().unwrap();
+        assert_eq!(table.len(), 9);
+        assert_eq!(
+            table["generation"]["extractive"]["max_sentences"].as_integer(),
+            Some(3)
+        );
+    }
 }

@@ -77,10 +77,14 @@ async fn walk(api: &Api, out: Out) -> anyhow::Result<()> {
     if let Some(failure) = document.failure {
         anyhow::bail!("{} ({})", failure.message, failure.code);
     }
-    out.line(format!(
-        "{}: {} chunk(s), {}",
-        document.title, document.chunk_count, document.status
-    ));
+    if out.is_json() {
+        out.value(&document)?;
+    } else {
+        out.line(format!(
+            "{}: {} chunk(s), {}",
+            document.title, document.chunk_count, document.status
+        ));
+    }
     for question in [QUESTION, QUESTIONS[0], QUESTIONS[1]] {
         step(out, &format!("Ask: {question}"));
         let request = AskRequest {

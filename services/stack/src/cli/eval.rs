@@ -36,12 +36,17 @@ async fn measure(stack: &Stack, args: &EvalArgs, out: Out) -> anyhow::Result<()>
             for &granularity in granularities {
                 let collection = collection.at(granularity);
                 let answers = args.answers && granularity == Granularity::Paragraphs;
-                let evaluation = Evaluation::prepare(stack, &collection).await?;
-                let report = evaluation.run(args.questions, answers).await?;
                 let unit = match granularity {
                     Granularity::Paragraphs => "paragraphs",
                     Granularity::Sentences => "sentences",
                 };
+                out.note(format!(
+                    "{} {unit}: indexing {} documents, then asking; this takes a while",
+                    collection.name,
+                    collection.documents.len()
+                ));
+                let evaluation = Evaluation::prepare(stack, &collection).await?;
+                let report = evaluation.run(args.questions, answers).await?;
                 if out.is_json() {
                     out.value(&serde_json::json!({ "unit": unit, "report": report }))?;
                 } else {

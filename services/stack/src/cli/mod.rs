@@ -40,15 +40,16 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            out.error(&format!("cannot start the runtime: {error}"));
+            out.error(&format!("cannot start the runtime: {error}"), None);
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(run(cli, out)) {
         Ok(code) => code,
         Err(error) => {
-            out.error(&format!("{error:#}"));
-            let usage = error.downcast_ref::<touchstone_config::Error>().is_some();
+            let problem = error.downcast_ref::<api::Refusal>();
+            out.error(&format!("{error:#}"), problem.map(|refusal| &refusal.0));
+            let usage = error.is::<touchstone_config::Error>() || error.is::<args::Usage>();
             if usage {
                 ExitCode::from(USAGE)
             } else {

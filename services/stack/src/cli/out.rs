@@ -1,6 +1,7 @@
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
+use touchstone_api::Problem;
 
 /// Where commands write: results to standard output, everything else to standard error.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +49,14 @@ impl Out {
         let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
     }
 
-    /// A mistake.
-    pub fn error(self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "error: {text}");
+    /// A mistake, with the stack's problem if it comes from there.
+    pub fn error(self, text: &str, problem: Option<&Problem>) {
+        let text = if self.json {
+            serde_json::json!({ "error": text, "problem": problem }).to_string()
+        } else {
+            format!("error: {text}")
+        };
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     pub fn bold(self, text: &str) -> String {

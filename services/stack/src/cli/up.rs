@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use touchstone_telemetry::init_logs;
@@ -28,9 +29,20 @@ pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: Out) -> anyhow::Resu
     let settings = Settings::load(&loader)?;
     init_logs(settings.stack.log.format, &settings.stack.log.filter);
     let stack = Stack::start(settings, Plan::only(args.services.iter().copied())).await?;
-    for service in Service::ALL {
-        if let Some(address) = stack.address(service) {
-            out.note(format!("{service} listens on http://{address}"));
+    if out.is_json() {
+        let urls: BTreeMap<String, String> = Service::ALL
+            .into_iter()
+            .filter_map(|service| {
+                let address = stack.address(service)?;
+                Some((service.to_string(), format!("http://{address}")))
+            })
+            .collect();
+        out.value(&serde_json::json!({ "urls": urls }))?;
+    } else {
+        for service in Service::ALL {
+            if let Some(address) = stack.address(service) {
+                out.note(format!("{service} listens on http://{address}"));
+            }
         }
     }
     run(stack, out).await
