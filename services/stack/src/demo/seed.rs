@@ -1,10 +1,11 @@
-use std::io::Write;
+use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::Path;
 
 use http::Method;
 use rand::Rng;
 use touchstone_api::auth::{
-    CreateApiKeyRequest, CreatedApiKey, RegisterRequest, SeedDemoResponse, TokenResponse,
+    CreateApiKeyRequest, CreatedApiKey, LoginRequest, RegisterRequest, SeedDemoResponse,
+    TokenResponse,
 };
 use touchstone_client::{ClientError, Common, ServiceClient};
 use touchstone_error::{Classify, ErrorKind};
@@ -12,6 +13,9 @@ use touchstone_identity::{Caller, RequestContext};
 
 use crate::cli::KEY_FILE;
 
+/// Holds the password while the demo is being set up: a start that was interrupted is finished by
+/// the next one, which can then still show the login.
+const PENDING_FILE: &str = "demo-pending";
 /// Length of the generated password.
 const PASSWORD_CHARACTERS: usize = 16;
 /// Letters and digits that cannot be mistaken for each other.
@@ -34,12 +38,12 @@ pub enum SeedError {
     /// The user's token does not hold.
     #[error("the demo user is not let in")]
     Identity(#[from] touchstone_identity::Error),
-    /// The key could not be written.
-    #[error("cannot write the command line's key")]
+    /// The key or the password could not be kept.
+    #[error("cannot keep the demo's key in the data directory")]
     Key(#[from] std::io::Error),
 }
 
-/// Makes the demo user and loads the corpus, unless the user is there already: `None` then.
+/// Makes the demo user and loads the corpus, unless an earlier start has done so: `None` then.
 pub(crate) async fn seed(
     common: &Common,
     email: &str,
@@ -47,7 +51,17 @@ pub(crate) async fn seed(
 ) -> Result<Option<Credentials>, SeedError> {
     let auth = ServiceClient::new(common.mesh.clone(), "stack", "auth");
     let context = RequestContext::background("demo-seed");
-    let password = password();
+    let pending = data_dir.join(PENDING_FILE);
+    let interrupted = match std::fs::read_to_string(&pending) {
+        Ok(password) => Some(password).filter(|password| !password.is_empty()),
+        Err(error) if error.kind() == IoErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    let was_interrupted = interrupted.is_some();
+    let password = interrupted.unwrap_or_else(password);
+    if !was_interrupted {
+        write_secret(&pending, &password)?;
+    }
     let request = RegisterRequest {
         email: email.to_owned(),
         password: password.clone(),
@@ -56,9 +70,19 @@ pub(crate) async fn seed(
     let registered: Result<TokenResponse, _> = auth
         .call_anonymously(&context, Method::POST, "/auth/register", Some(&request))
         .await;
-    let tokens = match registered {
+    let admitted = match registered {
+        Err(error) if error.kind() == ErrorKind::Conflict && was_interrupted => {
+            log_in(&auth, &context, email, &password).await
+        }
+        registered => registered,
+    };
+    let tokens = match admitted {
         Ok(tokens) => tokens,
-        Err(error) if error.kind() == ErrorKind::Conflict => return Ok(None),
+        // The user is there, and has another password.
+        Err(error) if [ErrorKind::Conflict, ErrorKind::Unauthenticated].contains(&error.kind()) => {
+            std::fs::remove_file(&pending)?;
+            return Ok(None);
+        }
         Err(error) => return Err(error.into()),
     };
     let caller = common
@@ -70,12 +94,27 @@ pub(crate) async fn seed(
         .await?;
     tracing::info!(documents = seeded.documents, "loaded the demo corpus");
     let api_key = make_key(&auth, &caller).await?;
-    write_key(data_dir, &api_key)?;
+    write_secret(&data_dir.join(KEY_FILE), &api_key)?;
+    std::fs::remove_file(&pending)?;
     Ok(Some(Credentials {
         email: email.to_owned(),
         password,
         api_key,
     }))
+}
+
+async fn log_in(
+    auth: &ServiceClient,
+    context: &RequestContext,
+    email: &str,
+    password: &str,
+) -> Result<TokenResponse, ClientError> {
+    let request = LoginRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+    };
+    auth.call_anonymously(context, Method::POST, "/auth/login", Some(&request))
+        .await
 }
 
 async fn make_key(auth: &ServiceClient, caller: &Caller) -> Result<String, ClientError> {
@@ -90,13 +129,13 @@ async fn make_key(auth: &ServiceClient, caller: &Caller) -> Result<String, Clien
 }
 
 /// Only the owner may read it.
-fn write_key(data_dir: &Path, key: &str) -> std::io::Result<()> {
+fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).write(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(data_dir.join(KEY_FILE))?;
-    file.write_all(key.as_bytes())?;
+    let mut file = options.open(path)?;
+    file.write_all(secret.as_bytes())?;
     file.sync_all()
 }
 
