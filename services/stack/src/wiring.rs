@@ -42,6 +42,9 @@ impl Settings {
             }
         }
         self.model.directory = self.models_dir();
+        if self.generation.simulated.seed == 0 {
+            self.generation.simulated.seed = self.stack.seed;
+        }
         if self.stack.profile == Profile::Production {
             self.auth.profile = touchstone_auth::Profile::Production;
         }
