@@ -125,10 +125,6 @@ async fn what_is_not_served_is_refused_before_anybody_is_asked() {
         refused(Method::GET, "/collections").await,
         "404 request.unknown_path"
     );
-    assert_eq!(
-        refused(Method::TRACE, "/documents").await,
-        "405 request.method_not_allowed"
-    );
     let token = refused(Method::GET, "/documents?limit=1&access_token=x").await;
     assert_eq!(token, "400 gateway.credential_in_query");
     stack.stop().await;
