@@ -6,6 +6,9 @@ use touchstone_config::Loader;
 
 use crate::Service;
 
+/// Where a stack listens that was not told otherwise.
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8000";
+
 /// A reference RAG stack: documents in, cited and verified answers out. Without a command it
 /// starts every service in this process.
 #[derive(Clone, Debug, Parser)]
@@ -116,7 +119,7 @@ pub(crate) struct ServeArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
     /// Gateway of the stack
-    #[arg(long, env = "TOUCHSTONE_URL", default_value = "http://127.0.0.1:8000")]
+    #[arg(long, env = "TOUCHSTONE_URL", default_value = DEFAULT_URL)]
     pub url: String,
     /// API key [default: the demo user's, from the data directory]
     #[arg(long, env = "TOUCHSTONE_API_KEY", hide_env_values = true)]

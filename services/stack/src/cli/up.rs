@@ -1,12 +1,16 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use touchstone_telemetry::init_logs;
 
-use super::args::{Cli, ServeArgs, UpArgs};
+use super::args::{Cli, DEFAULT_URL, ServeArgs, UpArgs};
 use super::out::Out;
 use crate::demo::{Credentials, QUESTIONS};
 use crate::{Plan, Service, Settings, Stack};
+
+/// Data directory of commands that are not told another one.
+const DEFAULT_DATA_DIR: &str = "data";
 
 /// Starts everything and runs until told to stop.
 pub(crate) async fn up(cli: &Cli, args: &UpArgs, out: Out) -> anyhow::Result<ExitCode> {
@@ -78,6 +82,21 @@ async fn stop_signal() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
+/// What a command has to be told to find this stack and its key.
+fn target(gateway: &str, data_dir: &Path) -> String {
+    let mut target = String::new();
+    if gateway != DEFAULT_URL {
+        target.push_str(" --url ");
+        target.push_str(gateway);
+    }
+    if data_dir != Path::new(DEFAULT_DATA_DIR) {
+        target.push_str(" --data-dir '");
+        target.push_str(&data_dir.display().to_string());
+        target.push('\'');
+    }
+    target
+}
+
 fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow::Result<()> {
     let address = |service: Service| {
         stack
@@ -130,7 +149,11 @@ fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow:
                 "curl -s {gateway}/api/v1/ask -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \
                  -d '{{\"question\":\"{question}\"}}'"
             ));
-            out.line(format!("\nor: touchstone ask \"{question}\" --stream"));
+            let program = std::env::args().next().unwrap_or_default();
+            let target = target(&gateway, &stack.settings().stack.data_dir);
+            out.line(format!(
+                "\nor:\n\n{program} ask \"{question}\" --stream{target}"
+            ));
         }
         None => {
             out.line("\n  data found from an earlier start; the demo login is the one shown then");
@@ -138,4 +161,18 @@ fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow:
     }
     out.line("\nCtrl-C stops it.\n");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_names_what_differs_from_the_defaults() {
+        assert_eq!(target("http://127.0.0.1:8000", Path::new("data")), "");
+        assert_eq!(
+            target("http://127.0.0.1:9000", Path::new("/tmp/a b")),
+            " --url http://127.0.0.1:9000 --data-dir '/tmp/a b'"
+        );
+    }
 }
