@@ -193,10 +193,21 @@ fn describe(section: &str, error: &figment::Error) -> String {
             )
         }
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            format!("`{key}`: expected {expected}")
+            format!("`{key}`: expected {}", plain(&expected.to_string()))
         }
         Kind::UnknownVariant(_, known) => format!("`{key}`: expected one of {}", known.join(", ")),
         other => format!("`{key}`: {other}"),
+    }
+}
+
+/// The name of a type in the words of somebody who writes a configuration.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "bool" | "a boolean" => "true or false",
+        other => other,
     }
 }
 
