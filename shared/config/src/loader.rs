@@ -193,7 +193,7 @@ fn describe(section: &str, error: &figment::Error) -> String {
             )
         }
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            format!("`{key}`: expected {}", plain(&expected.to_string()))
+            format!("`{key}`: expected {}", plain(expected))
         }
         Kind::UnknownVariant(_, known) => format!("`{key}`: expected one of {}", known.join(", ")),
         other => format!("`{key}`: {other}"),
