@@ -15,6 +15,8 @@ use crate::support::{Client, Process};
 
 const QUICK_ROUNDS: u64 = 3;
 const FULL_ROUNDS: u64 = 30;
+/// So many times as many rounds at most, until a kill hit uploads and unfinished work.
+const MOST_TIMES: u64 = 10;
 /// Clients that upload at the same time, so that the kill finds work in every state.
 const CLIENTS: usize = 6;
 /// Documents that each of them offers in a round.
@@ -43,9 +45,12 @@ async fn nothing_accepted_is_lost_doubled_or_stuck() {
     Client::register(&gateway, "crash").await;
     process.kill().await;
     let (mut in_flight, mut unfinished) = (0, 0);
-    for round in 0..rounds {
+    let mut round = 0;
+    // Whether a kill hits something is chance: rounds are added until some did.
+    while round < rounds || ((in_flight == 0 || unfinished == 0) && round < rounds * MOST_TIMES) {
         let (process, gateway) = Process::stack(folder.path()).await;
         let user = log_in(&gateway).await;
+        let known = ledger.lock().unwrap().indefinite;
         let mut uploads = JoinSet::new();
         for client in 0..CLIENTS {
             uploads.spawn(offer(user.clone(), round, client, Arc::clone(&ledger)));
@@ -53,7 +58,8 @@ async fn nothing_accepted_is_lost_doubled_or_stuck() {
         tokio::time::sleep(Duration::from_millis(rng.next_u64() % 400)).await;
         process.kill().await;
         uploads.join_all().await;
-        in_flight += usize::from(ledger.lock().unwrap().indefinite > 0);
+        let indefinite = ledger.lock().unwrap().indefinite;
+        in_flight += usize::from(indefinite > known);
 
         let (process, gateway) = Process::stack(folder.path()).await;
         let user = log_in(&gateway).await;
@@ -61,10 +67,11 @@ async fn nothing_accepted_is_lost_doubled_or_stuck() {
         let told = ledger.lock().unwrap().clone();
         reconcile(&user, &told).await;
         process.kill().await;
+        round += 1;
     }
     let ledger = ledger.lock().unwrap();
     println!(
-        "{rounds} rounds, {} accepted, {} indefinite, {unfinished} with unfinished work after the kill",
+        "{round} rounds, {} accepted, {} indefinite, {unfinished} with unfinished work after the kill",
         ledger.accepted.len(),
         ledger.indefinite
     );
