@@ -150,15 +150,8 @@ fn from_pem(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     STANDARD.decode(body.as_bytes()).ok().map(Zeroizing::new)
 }
 
-#[cfg(unix)]
 fn is_exposed(path: &Path) -> std::io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(std::fs::metadata(path)?.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_exposed(path: &Path) -> std::io::Result<bool> {
-    std::fs::metadata(path).map(|_| false)
+    Ok(touchstone_config::exposed(&std::fs::metadata(path)?).is_some())
 }
 
 #[cfg(test)]

@@ -5,19 +5,23 @@
 //!
 //! 1. the compiled-in defaults,
 //! 2. a TOML file with one table per section,
-//! 3. the plain names of `.env.example` ([`Section::PLAIN`]),
+//! 3. the plain names of `.env.example` ([`Section::PLAIN`]); `<NAME>_FILE` names a file that holds
+//!    the value instead (see [`read_secret`]),
 //! 4. `TOUCHSTONE_<SECTION>__A__B`,
 //! 5. the command line (`section.a.b=value`).
 //!
 //! This is the only crate that reads the environment.
 
+pub mod credentials;
 mod env;
 mod loader;
 mod secret;
+mod secret_file;
 
 pub use env::{process_environment, variable};
 pub use loader::{Error, Loader};
 pub use secret::Secret;
+pub use secret_file::{SecretFileError, exposed, read_secret};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -6,10 +6,12 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::value::Value;
 use figment::{Figment, Profile};
 
-use crate::{Problems, Section};
+use crate::{Problems, Section, read_secret};
 
 /// Prefix of the structured environment names.
 const PREFIX: &str = "TOUCHSTONE_";
+/// Ending of the plain names whose value is a path to a file with the value.
+const FILE_SUFFIX: &str = "_FILE";
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,8 +115,8 @@ impl Loader {
                 )),
             }
         }
-        for (key, value) in self.values_of::<S>() {
-            figment = figment.merge((key, parse(&value)));
+        for (key, value) in self.values_of::<S>(&mut problems) {
+            figment = figment.merge((key, value));
         }
         match figment.extract::<S>() {
             Ok(section) => {
@@ -135,27 +137,44 @@ impl Loader {
     }
 
     /// Dotted keys inside the section with their values, weakest first.
-    fn values_of<S: Section>(&self) -> Vec<(String, String)> {
-        let plain = S::PLAIN.iter().filter_map(|(name, key)| {
-            let value = self
-                .environment
-                .get(*name)
-                .filter(|value| !value.is_empty())?;
-            Some(((*key).to_owned(), value.clone()))
-        });
+    fn values_of<S: Section>(&self, problems: &mut Vec<String>) -> Vec<(String, Value)> {
+        let mut values = Vec::new();
+        for (name, key) in S::PLAIN {
+            match self.plain(name) {
+                Ok(value) => values.extend(value.map(|value| ((*key).to_owned(), value))),
+                Err(problem) => problems.push(problem),
+            }
+        }
         let prefix = format!("{PREFIX}{}__", S::NAME.to_uppercase());
         let structured = self.environment.iter().filter_map(|(name, value)| {
             let key = name
                 .strip_prefix(&prefix)?
                 .to_lowercase()
                 .replace("__", ".");
-            Some((key, value.clone()))
+            Some((key, parse(value)))
         });
         let dotted = format!("{}.", S::NAME);
-        let overrides = self.overrides.iter().filter_map(|(key, value)| {
-            Some((key.strip_prefix(&dotted)?.to_owned(), value.clone()))
-        });
-        plain.chain(structured).chain(overrides).collect()
+        let overrides = self
+            .overrides
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(&dotted)?.to_owned(), parse(value))));
+        values.extend(structured.chain(overrides));
+        values
+    }
+
+    /// The value of a plain name, or what stands in the file that `<NAME>_FILE` names.
+    fn plain(&self, name: &str) -> Result<Option<Value>, String> {
+        let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
+        let file = format!("{name}{FILE_SUFFIX}");
+        match (variable(name), variable(&file)) {
+            (None, None) => Ok(None),
+            (Some(value), None) => Ok(Some(parse(value))),
+            (Some(_), Some(_)) => Err(format!("`{name}` and `{file}`: set one of them")),
+            // A secret of digits is a text all the same.
+            (None, Some(path)) => read_secret(Path::new(path))
+                .map(|secret| Some(Value::from(secret.expose())))
+                .map_err(|error| format!("`{file}`: {error}")),
+        }
     }
 }
 
@@ -322,6 +341,30 @@ mod tests {
             loader.unknown_sections(&["sample"]),
             ["`smaple.limit`: unknown section `smaple`"]
         );
+    }
+
+    #[test]
+    fn a_plain_name_may_stand_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "123456789\n").unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let file = path.to_str().unwrap();
+        let loader = |pairs: &[(&str, &str)]| Loader::new().environment(env(pairs));
+        let sample: Sample = loader(&[("SAMPLE_KEY_FILE", file)]).section().unwrap();
+        assert_eq!(sample.key.expose(), "123456789");
+
+        let both = loader(&[("SAMPLE_KEY_FILE", file), ("SAMPLE_KEY", "x")]);
+        let problems = both.section::<Sample>().unwrap_err().problems;
+        assert_eq!(
+            problems,
+            ["`SAMPLE_KEY` and `SAMPLE_KEY_FILE`: set one of them"]
+        );
+
+        let absent = loader(&[("SAMPLE_KEY_FILE", "/nowhere/key")]);
+        let text = absent.section::<Sample>().unwrap_err().to_string();
+        assert!(text.contains("`SAMPLE_KEY_FILE`: cannot read"), "{text}");
     }
 
     #[test]
