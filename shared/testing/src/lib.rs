@@ -1,4 +1,4 @@
-//! Identities, meshes and requests for tests: a dev-dependency only.
+//! Identities, meshes, requests and network faults for tests: a dev-dependency only.
 #![expect(
     clippy::expect_used,
     reason = "a fixture that cannot be built fails its test"
@@ -8,6 +8,7 @@
     reason = "every fixture panics when it cannot be built"
 )]
 
+pub mod faults;
 mod identity;
 mod request;
 

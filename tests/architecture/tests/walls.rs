@@ -28,6 +28,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("store", 2),
     ("events", 2),
     ("cache", 2),
+    ("resilience", 2),
     ("testing", 3),
     ("test-services", 3),
     ("eval", 3),
