@@ -5,9 +5,17 @@ mod encode;
 mod error;
 pub mod inbox;
 pub mod outbox;
+pub mod postgres;
 pub mod sqlite;
+mod uri;
 
 pub use dir_lock::{DirLock, DirLockError};
 pub use encode::{decode_id, encode_id, from_micros, micros};
 pub use error::Error;
 pub use outbox::Outbox;
+pub use uri::{Backend, StoreUri};
+
+/// A name for a holder of a lease.
+fn holder() -> uuid::Uuid {
+    touchstone_types::IdSource::system().next()
+}

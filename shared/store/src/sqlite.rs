@@ -147,7 +147,7 @@ fn locate(uri: &str) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
         path: path.display().to_string(),
         source,
     };
-    let unknown = || Error::Uri(redact(uri));
+    let unknown = || Error::Uri(crate::uri::redact(uri));
     let rest = uri.strip_prefix("sqlite:").ok_or_else(unknown)?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path == ":memory:" {
@@ -168,14 +168,6 @@ fn locate(uri: &str) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
         std::fs::create_dir_all(folder).map_err(|source| folder_error(folder, source))?;
     }
     Ok((file, None))
-}
-
-/// The URI without what may be a password.
-fn redact(uri: &str) -> String {
-    match (uri.split_once("://"), uri.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => uri.to_owned(),
-    }
 }
 
 #[cfg(test)]

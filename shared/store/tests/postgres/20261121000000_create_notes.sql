@@ -1,0 +1,7 @@
+CREATE TABLE notes (
+    id BIGINT GENERATED ALWAYS AS IDENTITY CONSTRAINT notes_pk PRIMARY KEY,
+    name TEXT NOT NULL CONSTRAINT notes_name UNIQUE,
+    size BIGINT NOT NULL DEFAULT 0 CONSTRAINT notes_size_positive CHECK (size >= 0),
+    parent BIGINT CONSTRAINT notes_parent REFERENCES notes (id)
+);
+
