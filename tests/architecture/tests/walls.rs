@@ -38,7 +38,7 @@ const SERVICE_LAYER: u8 = 4;
 const TOP_LAYER: u8 = 10;
 
 /// Crates of drivers and frameworks, and who alone may depend on them.
-const FENCES: [(&str, &[&str]); 8] = [
+const FENCES: [(&str, &[&str]); 10] = [
     ("jsonwebtoken", &["identity"]),
     (
         "sqlx",
@@ -48,9 +48,12 @@ const FENCES: [(&str, &[&str]); 8] = [
             "document",
             "vector",
             "generation",
+            "analytics",
             "test-services",
         ],
     ),
+    ("qdrant-client", &["vector"]),
+    ("clickhouse", &["analytics"]),
     ("candle-core", &["model"]),
     ("candle-nn", &["model"]),
     ("tokenizers", &["model"]),
