@@ -14,7 +14,7 @@ const BUFFER: usize = 8 * 1024;
 pub fn get(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.extend([name, ": ", value, "\r\n"]);
     }
     request.push_str("\r\n");
     request.into_bytes()

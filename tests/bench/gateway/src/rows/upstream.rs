@@ -93,7 +93,7 @@ async fn offered(rig: &Rig, address: SocketAddr, capacity: f64) -> anyhow::Resul
     let good = calls.iter().filter(|call| {
         call.due >= SETTLING && call.result == Outcome::Answer(200) && call.took <= PATIENCE
     });
-    let seconds = (lasting - SETTLING).as_secs_f64();
+    let seconds = lasting.saturating_sub(SETTLING).as_secs_f64();
     Ok(good.count() as f64 / seconds / capacity * 100.0)
 }
 
