@@ -54,7 +54,6 @@ async fn one_specification_holds_every_service(mode: Mode) {
             "/api/v1/collections",
             "/api/v1/documents",
             "/health",
-            "/live",
             "/metrics",
             "/ready"
         ]

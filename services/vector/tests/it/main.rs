@@ -8,7 +8,4 @@ mod http_isolation;
 mod http_statuses;
 mod model;
 mod oracle;
-mod qdrant_away;
-mod qdrant_faults;
-mod qdrant_model;
 mod writes;
