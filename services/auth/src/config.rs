@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
-use touchstone_config::{Problems, Secret, Section};
+use touchstone_config::{Problems, Secret, Section, credentials};
 
 use crate::domain::ThrottleRules;
 
@@ -129,6 +129,11 @@ impl Section for Config {
             "jwt_secret",
             "must have at least 32 bytes (JWT_SECRET_KEY); leave it empty for EdDSA",
         );
+        if secret >= MIN_SECRET_BYTES
+            && let Some(why) = credentials::weak_key(self.jwt_secret.expose())
+        {
+            problems.add("jwt_secret", why);
+        }
         problems.check(
             self.jwt_secret.is_empty() || self.signing_key_file.is_empty(),
             "signing_key_file",

@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn a_shared_secret_publishes_nothing() {
         let config = Config {
-            jwt_secret: "k".repeat(32).into(),
+            jwt_secret: "a secret of thirty-two bytes, not fewer".into(),
             ..config()
         };
         let keys = load(&config).await.unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use touchstone_config::{Error, Loader, Problems, Secret, Section};
+use touchstone_config::{Error, Loader, Problems, Secret, Section, credentials};
 use touchstone_telemetry::LogFormat;
 
 use crate::Service;
@@ -122,6 +122,11 @@ impl Section for StackConfig {
             "service_key",
             "must have at least 32 bytes",
         );
+        if key >= 32
+            && let Some(why) = credentials::weak_key(self.service_key.expose())
+        {
+            problems.add("service_key", why);
+        }
         let demo = self.demo.enabled && self.profile == Profile::Production;
         problems.check(
             !demo,

@@ -5,6 +5,7 @@ pub mod cli;
 mod config;
 mod demo;
 pub mod evaluation;
+pub mod secrets;
 mod service;
 mod stack;
 mod wiring;

@@ -4,6 +4,8 @@ use std::time::Duration;
 use touchstone_error::{Classify, ErrorKind};
 use touchstone_types::ChunkId;
 
+use crate::store::{Verdict, verdict};
+
 /// Everything that can go wrong in vector.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -114,6 +116,34 @@ pub enum Error {
     /// A defect: a computation died.
     #[error("a computation panicked")]
     Panicked,
+    /// The URI of the store does not parse; configuration is checked before.
+    #[error("the URI of the store does not parse")]
+    Uri,
+    /// Qdrant does not hold a collection any more that it held.
+    #[error(
+        "collection `{0}` is gone from Qdrant; `touchstone reindex` rebuilds it from the documents"
+    )]
+    CollectionLost(String),
+    /// Qdrant holds a collection of that name that is not ours.
+    #[error(
+        "collection `{0}` in Qdrant was not made by this service; remove it or set another prefix"
+    )]
+    ForeignCollection(String),
+    /// Qdrant did not answer in time.
+    #[error("Qdrant did not answer in time ({operation})")]
+    QdrantTimeout {
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// Qdrant answered with an error, or not at all.
+    #[error("Qdrant did not do what was asked ({operation})")]
+    Qdrant {
+        /// What was asked for.
+        operation: &'static str,
+        /// Its words.
+        #[source]
+        source: Box<qdrant_client::QdrantError>,
+    },
     /// The relational store failed.
     #[error("the point store failed")]
     Store(#[source] touchstone_store::Error),
@@ -148,10 +178,22 @@ impl Classify for Error {
             Self::UnknownCollection(_) => ErrorKind::NotFound,
             Self::Forbidden(_) => ErrorKind::Forbidden,
             Self::ModelMismatch { .. } | Self::SparseMismatch { .. } => ErrorKind::Conflict,
-            Self::Loading | Self::LoadFailed | Self::Overloaded | Self::Stopping => {
-                ErrorKind::Unavailable
-            }
-            Self::Corrupt { .. } | Self::Panicked => ErrorKind::Internal,
+            Self::Loading
+            | Self::LoadFailed
+            | Self::Overloaded
+            | Self::Stopping
+            | Self::CollectionLost(_)
+            | Self::ForeignCollection(_) => ErrorKind::Unavailable,
+            Self::QdrantTimeout { .. } => ErrorKind::Timeout,
+            Self::Qdrant { source, .. } => match verdict(source) {
+                Verdict::Away | Verdict::Refused | Verdict::Busy | Verdict::Broken => {
+                    ErrorKind::Unavailable
+                }
+                Verdict::Late => ErrorKind::Timeout,
+                Verdict::Full => ErrorKind::StorageFull,
+                Verdict::Rejected => ErrorKind::Internal,
+            },
+            Self::Corrupt { .. } | Self::Panicked | Self::Uri => ErrorKind::Internal,
             Self::Store(error) => error.kind(),
         }
     }
@@ -174,7 +216,19 @@ impl Classify for Error {
             Self::Overloaded => "vector.overloaded",
             Self::Stopping => "vector.stopping",
             Self::Corrupt { .. } => "vector.corrupt_row",
-            Self::Panicked => "vector.internal",
+            Self::Panicked | Self::Uri => "vector.internal",
+            Self::CollectionLost(_) => "vector.collection_lost",
+            Self::ForeignCollection(_) => "vector.foreign_collection",
+            Self::QdrantTimeout { .. } => "vector.qdrant_timeout",
+            Self::Qdrant { source, .. } => match verdict(source) {
+                Verdict::Away => "vector.qdrant_unavailable",
+                Verdict::Late => "vector.qdrant_timeout",
+                Verdict::Refused => "vector.qdrant_refused",
+                Verdict::Busy => "vector.qdrant_busy",
+                Verdict::Full => "vector.qdrant_full",
+                Verdict::Broken => "vector.qdrant_broken",
+                Verdict::Rejected => "vector.qdrant_rejected",
+            },
             Self::Store(error) => error.code(),
         }
     }
@@ -182,6 +236,9 @@ impl Classify for Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Loading | Self::Overloaded | Self::Stopping => Some(Duration::from_secs(1)),
+            Self::Qdrant { .. } | Self::QdrantTimeout { .. } => {
+                self.kind().is_transient().then_some(Duration::from_secs(1))
+            }
             Self::Store(error) => error.retry_after(),
             _ => None,
         }

@@ -10,7 +10,7 @@ mod routes;
 mod service;
 pub mod store;
 
-pub use config::Config;
+pub use config::{Config, QdrantConfig};
 pub use error::Error;
 pub use metrics::Metrics;
 pub use pool::{CpuPool, Stop};
@@ -23,9 +23,9 @@ use touchstone_client::Common;
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_types::{Clock, IdSource};
-use touchstone_web::{HealthReport, Surface};
+use touchstone_web::Surface;
 
-use crate::store::EmbeddedStore;
+use crate::store::Backend;
 
 /// Everything vector needs from outside.
 #[derive(Clone, Debug)]
@@ -63,8 +63,8 @@ pub enum BuildError {
     Threads(#[source] rayon::ThreadPoolBuildError),
 }
 
-/// Opens the store, begins to load the index and gives the router. The gate `index` opens when
-/// the index stands.
+/// Opens the store and gives the router. The gate `index` opens when the index in memory stands,
+/// or the gate `qdrant` when the server answers.
 ///
 /// # Errors
 /// [`BuildError`] says what could not be opened.
@@ -72,21 +72,15 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let life = life.service("vector");
     let pool = CpuPool::new(config.threads, config.max_waiting).map_err(BuildError::Threads)?;
     let metrics = Metrics::new(&deps.metrics);
-    let store = EmbeddedStore::open(&config.store, pool, &life, deps.clock, metrics)
+    let backend = Backend::open(&config, pool, &life, deps.clock, metrics)
         .await
         .map_err(BuildError::Store)?;
-    let service = Vector::new(Arc::new(store.clone()));
+    let service = Vector::new(backend.store());
     let surface = Surface::new("vector", &life, &deps.metrics, deps.verifier, deps.ids)
-        .health(move || health(store.clone()))
+        .health(move || {
+            let backend = backend.clone();
+            async move { backend.health().await }
+        })
         .body_limit(usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX));
     Ok(surface.finish(routes::router(service)))
-}
-
-async fn health(store: EmbeddedStore) -> HealthReport {
-    let (index, rows) = (store.is_ready(), store.ping().await);
-    HealthReport::healthy()
-        .with("backend", "embedded")
-        .with("store_connected", rows)
-        .with("index_loaded", index)
-        .degraded_unless(index && rows)
 }

@@ -9,6 +9,14 @@ pub const DOCUMENT_WORK: &str = "document.work";
 /// Topic of documents that changed their state, keyed by document.
 pub const DOCUMENT_STATUS: &str = "document.status";
 
+/// Partitions of a topic that is created: so many consumers can share its work.
+pub fn partitions(topic: &str) -> i32 {
+    match topic {
+        DOCUMENT_WORK | DOCUMENT_STATUS => 8,
+        _ => 4,
+    }
+}
+
 /// An event on the bus: the envelope is the same for every topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {

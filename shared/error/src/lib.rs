@@ -21,6 +21,8 @@ pub enum ErrorKind {
     NotFound,
     /// The path exists, the method does not (405).
     MethodNotAllowed,
+    /// The request came too slowly (408).
+    RequestTimeout,
     /// The present state forbids it (409).
     Conflict,
     /// The body is larger than allowed (413).
@@ -52,6 +54,7 @@ impl ErrorKind {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
             Self::Conflict => 409,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
@@ -94,6 +97,7 @@ impl ErrorKind {
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
+            Self::RequestTimeout => "Request timeout",
             Self::Conflict => "Conflict",
             Self::PayloadTooLarge => "Payload too large",
             Self::UnsupportedMediaType => "Unsupported media type",

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use touchstone_api::events::Event;
 use touchstone_error::{Classify, ErrorKind};
 
-use crate::MemoryBus;
+use crate::{KafkaBus, KafkaOptions, MemoryBus};
 
 /// Takes events and hands them to groups of consumers.
 #[async_trait]
@@ -18,6 +18,39 @@ pub trait EventBus: Send + Sync + fmt::Debug + 'static {
 
     /// Joins the group `group` on `topic`; the group begins with its first subscription.
     async fn subscribe(&self, topic: &str, group: &str) -> Result<Subscription, Error>;
+
+    /// What the bus knows of itself, without waiting.
+    fn state(&self) -> BusState {
+        BusState::default()
+    }
+}
+
+/// What a bus knows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BusState {
+    /// Whether the cluster answers; `None` for a bus that needs none.
+    pub connected: Option<bool>,
+    /// The groups of this process.
+    pub groups: Vec<GroupState>,
+}
+
+/// What this process does in a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupState {
+    /// Topic.
+    pub topic: String,
+    /// Group.
+    pub group: String,
+    /// Events that were published and not dealt with, in the partitions of this process.
+    pub lag: u64,
+    /// Partitions that this process has.
+    pub partitions: usize,
+    /// Times that partitions were taken away.
+    pub revocations: u64,
+    /// Commits that came too late, because the partition was somebody else's.
+    pub stale_commits: u64,
+    /// Records that were no events, and were skipped.
+    pub unreadable: u64,
 }
 
 /// Where a subscription gets its deliveries from: what a backend implements.
@@ -98,7 +131,10 @@ pub enum Error {
         group: String,
     },
     /// The URI names no bus that is built in.
-    #[error("`{0}` is no event bus that is built in; expected `memory://`")]
+    #[error(
+        "`{0}` is no event bus that is built in; expected `memory://` or \
+             `kafka://host:port,…`"
+    )]
     Uri(String),
     /// The backend is out of reach.
     #[error("the event bus is not available")]
@@ -130,6 +166,7 @@ impl Classify for Error {
 pub fn open(uri: &str) -> Result<Arc<dyn EventBus>, Error> {
     match uri {
         "memory://" => Ok(Arc::new(MemoryBus::new())),
+        _ if uri.starts_with("kafka://") => Ok(Arc::new(KafkaBus::new(KafkaOptions::parse(uri)?)?)),
         _ => {
             let scheme = uri.split_once(':').map_or(uri, |(scheme, _)| scheme);
             Err(Error::Uri(format!("{scheme}://…")))

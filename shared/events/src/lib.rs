@@ -3,11 +3,16 @@
 mod backoff;
 mod bus;
 mod consumer;
+mod kafka;
 mod memory;
+mod queue;
 mod relay;
 
 pub use backoff::Backoff;
-pub use bus::{Acknowledge, Delivery, Error, EventBus, EventSource, Subscription, open};
+pub use bus::{
+    Acknowledge, BusState, Delivery, Error, EventBus, EventSource, GroupState, Subscription, open,
+};
 pub use consumer::{Consumer, Failure, Handler};
+pub use kafka::{KafkaBus, KafkaOptions};
 pub use memory::MemoryBus;
 pub use relay::{Relay, RelayOptions, Waker};

@@ -5,12 +5,22 @@
 //! for. Stopping is in two steps: the soft stop ends what waits for new work, the hard stop drops
 //! what still runs after the grace period.
 
+mod admission;
+mod connection;
+mod edge;
 mod gate;
+mod heads;
+mod io;
 mod listener;
+mod pace;
 mod serve;
+mod tls;
 
+pub use edge::{Edge, EdgeMetrics, Reason};
 pub use gate::Gate;
 pub use listener::{BindError, Listener};
+pub use pace::Pace;
+pub use tls::{Tls, TlsError};
 
 use std::collections::BTreeMap;
 use std::future::Future;

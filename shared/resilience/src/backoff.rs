@@ -9,10 +9,13 @@ use crate::random::Draws;
 /// Waits between attempts: uniform between nothing and an exponentially growing ceiling, so that
 /// callers that failed together do not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Backoff {
     /// Ceiling of the first wait.
+    #[serde(with = "humantime_serde")]
     pub base: Duration,
     /// Largest ceiling.
+    #[serde(with = "humantime_serde")]
     pub most: Duration,
 }
 

@@ -31,6 +31,7 @@ const SLOW: u32 = 2;
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Failures in a row that open it.
     pub failures_in_a_row: u32,
@@ -41,8 +42,10 @@ pub struct Config {
     /// Calls of the last ten seconds below which shares say nothing.
     pub least_calls: u64,
     /// First time that it stays open.
+    #[serde(with = "humantime_serde")]
     pub open_for: Duration,
     /// Longest time that it stays open.
+    #[serde(with = "humantime_serde")]
     pub open_for_most: Duration,
     /// Share by which that time is varied, both ways.
     pub jitter: f64,

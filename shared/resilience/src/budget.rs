@@ -14,6 +14,7 @@ const RETRIES: u32 = 1;
 
 /// How many retries a number of calls allows, over ten seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Retries per call.
     pub share: f64,

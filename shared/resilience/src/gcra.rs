@@ -20,6 +20,7 @@ pub struct Window {
     /// Units that refill in a period.
     pub limit: u64,
     /// The period.
+    #[serde(with = "humantime_serde")]
     pub period: Duration,
     /// Units that may be spent at once.
     pub burst: u64,

@@ -23,6 +23,7 @@ pub struct Window {
     /// Units in any trailing period.
     pub limit: u32,
     /// The period.
+    #[serde(with = "humantime_serde")]
     pub period: Duration,
 }
 

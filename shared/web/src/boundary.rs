@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use touchstone_api::headers::{DEADLINE, REQUEST_ID, TRACEPARENT};
 use touchstone_error::ErrorKind;
 use touchstone_identity::{RequestContext, Verifier};
+use touchstone_lifecycle::Pace;
 use touchstone_telemetry::{Scope, TraceParent};
 use touchstone_types::IdSource;
 use uuid::Uuid;
@@ -71,6 +72,7 @@ pub(crate) async fn boundary(
         .extensions_mut()
         .insert(Arc::clone(&boundary.verifier));
     request.extensions_mut().insert(context.clone());
+    let pace = request.extensions().get::<Pace>().cloned();
 
     let left = context.remaining().unwrap_or(boundary.timeout);
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -84,6 +86,11 @@ pub(crate) async fn boundary(
             Problem::new(ErrorKind::Timeout, "request.deadline", detail).into_response()
         }
     };
+    if pace.is_some_and(|pace| pace.too_slow()) {
+        let detail = "the body came too slowly";
+        response =
+            Problem::new(ErrorKind::RequestTimeout, "request.too_slow", detail).into_response();
+    }
     let status = response.status().as_u16();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         log(&boundary, &problem, &context, &route, method.as_str());

@@ -145,7 +145,7 @@ impl Surface {
         self
     }
 
-    /// The finished router: the service's routes, `/health`, `/ready`, `/metrics`,
+    /// The finished router: the service's routes, `/health`, `/ready`, `/live`, `/metrics`,
     /// `/openapi.json`, problems for unknown paths and methods, and the boundary around it all.
     pub fn finish(self, routes: OpenApiRouter) -> Router {
         self.finish_with(routes, |api| api)
@@ -160,6 +160,7 @@ impl Surface {
         let standard = OpenApiRouter::<Standard>::new()
             .routes(routes!(health))
             .routes(routes!(ready))
+            .routes(routes!(live))
             .routes(routes!(metrics));
         let (own, own_api) = routes.split_for_parts();
         let (standard, standard_api) = standard.split_for_parts();
@@ -225,6 +226,13 @@ async fn ready(State(standard): State<Standard>) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, AppJson(Readiness { ready, waiting_for })).into_response()
+}
+
+/// Whether the process answers at all: nothing that it depends on counts, and neither does stopping.
+#[utoipa::path(get, path = "/live", tag = "operations",
+    responses((status = 204, description = "It does")))]
+async fn live() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 /// Metrics of the service as OpenMetrics text.

@@ -191,6 +191,7 @@ async fn readiness_health_and_metrics_tell_the_state() {
         (waiting.status.as_u16(), waiting.text()),
         (503, r#"{"ready":false,"waiting_for":["index"]}"#.into())
     );
+    assert_eq!(client.get("/live").await.status.as_u16(), 204);
     gate.open();
     assert_eq!(client.get("/ready").await.status.as_u16(), 200);
     let health: Value = client.get("/health").await.json();

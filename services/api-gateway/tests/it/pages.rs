@@ -54,6 +54,7 @@ async fn one_specification_holds_every_service(mode: Mode) {
             "/api/v1/collections",
             "/api/v1/documents",
             "/health",
+            "/live",
             "/metrics",
             "/ready"
         ]

@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Reindex(Target),
     /// List, install and load models
     Models(ModelsArgs),
+    /// Tell whether services take requests: one line, exit code 0 or 1
+    Health(HealthArgs),
+    /// Make the secrets of a deployment
+    Secrets(SecretsArgs),
     /// Show the configuration
     Config(ConfigArgs),
     /// Print a completion script
@@ -216,6 +220,52 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         target: Target,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Services of this machine, on their configured ports [default: gateway]
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<Service>,
+    /// Ask this base URL instead, e.g. http://auth:8001
+    #[arg(long, value_name = "URL", conflicts_with = "services")]
+    pub url: Option<String>,
+    /// Ask only whether the process answers, not whether it takes requests
+    #[arg(long)]
+    pub live: bool,
+    /// Longest wait for an answer
+    #[arg(long, default_value = "3s", value_name = "TIME")]
+    pub timeout: humantime::Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecretsArgs {
+    #[command(subcommand)]
+    pub command: SecretsCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Make every secret that has no value yet
+    ///
+    /// What is there is never changed.
+    Init(SecretsInitArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecretsInitArgs {
+    /// Environment file to add them to; made from `.env.example` if it is not there
+    #[arg(long, default_value = ".env", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write a file per secret into this directory instead
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    pub directory: Option<PathBuf>,
+    /// Print new ones as a Kubernetes object instead, for `kubectl create -f -`
+    #[arg(long, conflicts_with_all = ["file", "directory"])]
+    pub kubernetes: bool,
+    /// Namespace of that object
+    #[arg(long, default_value = "rag-system", requires = "kubernetes")]
+    pub namespace: String,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -6,11 +6,13 @@ mod ask;
 mod config;
 mod demo;
 mod eval;
+mod health;
 mod ingest;
 mod models;
 mod out;
 mod reindex;
 mod search;
+mod secrets;
 mod up;
 
 use std::process::ExitCode;
@@ -71,6 +73,8 @@ async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
         Command::Eval(eval) => eval::run(&eval, &cli, out).await,
         Command::Reindex(target) => reindex::run(&target, &cli, out).await,
         Command::Models(models) => models::run(&models, &cli, out).await,
+        Command::Health(health) => health::run(&health, &cli, out).await,
+        Command::Secrets(secrets) => secrets::run(&secrets, out),
         Command::Config(config) => config::run(&config, &cli, out),
         Command::Completions { shell } => {
             clap_complete::generate(

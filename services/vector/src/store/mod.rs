@@ -1,17 +1,22 @@
 //! Where points live: the seam between the service and its backends.
 
+mod backend;
 mod check;
 mod codec;
 mod embedded;
 mod index_map;
 mod loader;
+mod qdrant;
 mod row;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod writes;
 
+pub use backend::Backend;
 pub use embedded::EmbeddedStore;
+pub use qdrant::{MINIMUM_VERSION, Options as QdrantOptions, QdrantStore};
+pub(crate) use qdrant::{Verdict, is_qdrant, verdict};
 
 use std::fmt;
 
@@ -72,8 +77,8 @@ pub struct Page {
 
 /// A store of points with an exact order of hits.
 ///
-/// Every backend passes the same contract suite (`tests/it/contract.rs`): the same scores to 1e-5,
-/// the same filters, the same order with ties broken by id; document frequencies are those of the
+/// Every backend passes the same contract suite (`tests/it/contract.rs`): the same scores to 1e-5
+/// (of the score, or absolute below 1), the same filters, the same order with ties broken by id; document frequencies are those of the
 /// scope's tenant. Writes are durable and visible to every later call when they return, all or
 /// nothing. Vectors are checked against the collection's definition by the store.
 #[async_trait]

@@ -1,15 +1,18 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use touchstone_api::vector::{Filter, NamedSparseVector, Payload, Point, QueryVector};
 use touchstone_lifecycle::Lifecycle;
 use touchstone_testing::{TestClient, TestIdentity};
 use touchstone_types::{
-    ChunkId, Clock, DocumentId, FrozenClock, Role, Source, SparseVector, TenantId,
+    ChunkId, Clock, DocumentId, FrozenClock, IdSource, Role, Source, SparseVector, TenantId,
 };
 use touchstone_vector::domain::{CollectionName, Definition, Dense, TenantScope};
-use touchstone_vector::store::{EmbeddedStore, ScopedFilter, Search, VectorStore};
+use touchstone_vector::store::{
+    EmbeddedStore, QdrantOptions, QdrantStore, ScopedFilter, Search, VectorStore,
+};
 use touchstone_vector::{Config, CpuPool, Deps, Metrics};
 use uuid::Uuid;
 
@@ -140,17 +143,58 @@ pub fn uri(directory: &Path) -> String {
     format!("sqlite://{}/vector.db", directory.display())
 }
 
-pub async fn sqlite_file() -> Opened {
+pub async fn sqlite_file() -> Option<Opened> {
     let directory = tempfile::tempdir().unwrap();
     let opened = open(&uri(directory.path())).await;
-    Opened {
+    Some(Opened {
         _directory: Some(directory),
         ..opened
+    })
+}
+
+pub async fn sqlite_memory() -> Option<Opened> {
+    Some(open("sqlite::memory:").await)
+}
+
+/// A part of a Qdrant server that no other test sees.
+pub async fn qdrant() -> Option<Opened> {
+    let server = touchstone_test_services::qdrant().await?;
+    let opened = open_qdrant(server.url(), qdrant_options());
+    opened.life.ready().await;
+    Some(opened)
+}
+
+/// How the tests use Qdrant, with a prefix of its own for each call.
+pub fn qdrant_options() -> QdrantOptions {
+    QdrantOptions {
+        api_key: touchstone_config::Secret::default(),
+        prefix: format!("test-{}-", IdSource::system().next::<Uuid>()),
+        connect_timeout: Duration::from_secs(2),
+        read_timeout: Duration::from_mins(1),
+        write_timeout: Duration::from_mins(1),
+        exact: true,
+        replication_factor: 1,
     }
 }
 
-pub async fn sqlite_memory() -> Opened {
-    open("sqlite::memory:").await
+pub fn open_qdrant(url: &str, options: QdrantOptions) -> Opened {
+    let life = Lifecycle::new();
+    let metrics = Metrics::new(&touchstone_telemetry::Metrics::new());
+    let store = QdrantStore::open(url, options, &life, metrics).unwrap();
+    Opened {
+        store: Arc::new(store),
+        life,
+        _directory: None,
+    }
+}
+
+impl Opened {
+    /// Leaves nothing on a server that outlives the test.
+    pub async fn tidy_up(&self) {
+        for (name, _) in self.store.definitions().await.unwrap() {
+            self.store.remove(&name).await.unwrap();
+        }
+    }
 }
 
 /// The whole service in memory.
@@ -166,6 +210,12 @@ impl App {
     }
 
     pub async fn start_with(edit: impl FnOnce(&mut Config)) -> Self {
+        let app = Self::start_unready(edit).await;
+        app.life.ready().await;
+        app
+    }
+
+    pub async fn start_unready(edit: impl FnOnce(&mut Config)) -> Self {
         let (identity, life) = (TestIdentity::new(), Lifecycle::new());
         let mut config: Config = touchstone_config::defaults();
         config.store.replace_range(.., "sqlite::memory:");
@@ -173,7 +223,6 @@ impl App {
         edit(&mut config);
         let deps = Deps::resolve(identity.common(), &config);
         let router = touchstone_vector::build(config, deps, &life).await.unwrap();
-        life.ready().await;
         Self {
             router,
             identity,

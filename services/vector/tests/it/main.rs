@@ -8,4 +8,7 @@ mod http_isolation;
 mod http_statuses;
 mod model;
 mod oracle;
+mod qdrant_away;
+mod qdrant_faults;
+mod qdrant_model;
 mod writes;

@@ -10,10 +10,10 @@ use touchstone_vector::store::{Page, VectorStore};
 use crate::fixtures::*;
 use crate::oracle::Oracle;
 
-const TENANTS: u128 = 2;
+pub const TENANTS: u128 = 2;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Upsert(u128, Vec<Point>),
     Delete(u128, Filter),
     Query(u128, Vec<QueryVector>, usize, Filter, bool),
@@ -92,7 +92,7 @@ fn filters() -> impl Strategy<Value = Filter> {
     prop_oneof![Just(Filter::default()), some]
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let signal = prop_oneof![
         weights().prop_map(|pairs| by_bm25(&pairs)),
         weights().prop_map(|pairs| by_chars(&pairs)),
@@ -112,7 +112,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..50)
 }
 
-async fn same_points(store: &dyn VectorStore, oracle: &Oracle) {
+pub async fn same_points(store: &dyn VectorStore, oracle: &Oracle) {
     for number in 0..TENANTS {
         let page = Page {
             after: None,

@@ -9,7 +9,7 @@ use crate::fixtures::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_whole_batches_only() {
-    let opened = sqlite_memory().await;
+    let opened = sqlite_memory().await.unwrap();
     opened.store.ensure(&chunks(), definition()).await.unwrap();
     let writer = async {
         for round in 0..40_u128 {
@@ -40,7 +40,7 @@ async fn readers_see_whole_batches_only() {
 
 #[tokio::test]
 async fn concurrent_writers_of_the_same_ids_leave_one_point_each() {
-    let opened = sqlite_memory().await;
+    let opened = sqlite_memory().await.unwrap();
     opened.store.ensure(&chunks(), definition()).await.unwrap();
     let write = |round: u32| {
         let points = (0..10).map(|n| point(n, &[(round, 1.0)])).collect();

@@ -5,11 +5,18 @@ mod contract;
 
 #[cfg(test)]
 mod memory {
-    crate::contract::suite!(touchstone_events::open("memory://").unwrap());
+    crate::contract::suite!(async { Some(touchstone_events::open("memory://").unwrap()) });
+}
+
+#[cfg(test)]
+mod on_kafka {
+    crate::contract::suite!(crate::kafka::bus());
 }
 
 #[cfg(test)]
 mod consumer;
+#[cfg(test)]
+mod kafka;
 #[cfg(test)]
 mod pressure;
 #[cfg(test)]

@@ -92,6 +92,13 @@ async fn commands_talk_to_the_stack_beside_them() {
     let reindexed = json(&run(&["reindex", "--json"]).await);
     assert!(reindexed["documents"].as_u64().unwrap() >= 2, "{reindexed}");
 
+    // What containers and probes ask.
+    let well = run(&["health", "--url", &url]).await;
+    assert_eq!(text(&well), format!("{url}: ready\n"));
+    assert_eq!(well.status.code(), Some(0));
+    let live = run(&["health", "--live", "--url", &url, "--json"]).await;
+    assert_eq!(json(&live)["services"][&url], "live");
+
     // The data belongs to the process that runs.
     let second = run(&[
         "--gateway-port=0",
@@ -118,6 +125,14 @@ async fn commands_talk_to_the_stack_beside_them() {
         "{}",
         complaint(&gone)
     );
+    let down = run(&["health", "--url", &url]).await;
+    assert_eq!(down.status.code(), Some(1));
+    assert!(
+        text(&down).contains(": does not answer ("),
+        "{}",
+        text(&down)
+    );
+    assert_eq!(text(&down).lines().count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

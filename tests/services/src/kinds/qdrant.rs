@@ -2,7 +2,7 @@ use super::{Kind, Recipe, in_docker, probe, published};
 use crate::find;
 use crate::process::Program;
 
-const IMAGE: &str = "qdrant/qdrant:v1.16.3";
+const IMAGE: &str = "qdrant/qdrant:v1.19.0";
 
 fn recipe([port, _]: [u16; 2], program: Program) -> Recipe {
     Recipe {

@@ -1,0 +1,172 @@
+//! The thread that reads a topic for a group.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use tokio::runtime::Handle;
+use touchstone_error::chain;
+
+use super::context::Membership;
+use super::topics::Topics;
+use super::{unavailable, wire};
+use crate::{Backoff, Error};
+
+/// How often finished marks are committed.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// Longest wait for a record, so that the stop and the marks are seen to.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Reads a topic as a member of a group until told to stop.
+pub struct Reader {
+    pub config: ClientConfig,
+    /// Events that wait at most; beyond, reading pauses.
+    pub capacity: usize,
+    pub topics: Arc<Topics>,
+    pub topic: String,
+    pub membership: Membership,
+    pub stop: Arc<AtomicBool>,
+    pub runtime: Handle,
+}
+
+type Member = BaseConsumer<Membership>;
+
+impl Reader {
+    pub fn run(&self) {
+        let mut failures = 0;
+        while !self.stopped() {
+            if let Err(error) = self.read() {
+                failures += 1;
+                tracing::debug!(
+                    error = %chain(&error), failures, "`{}` cannot be read, trying again", self.topic
+                );
+                self.pause(Backoff::default().after(failures));
+            } else {
+                failures = 0;
+            }
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.stopped() && Instant::now() < until {
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Joins the group and reads, until told to stop or the topic is gone.
+    fn read(&self) -> Result<(), Error> {
+        self.runtime.block_on(self.topics.ensure(&self.topic))?;
+        let member: Member = self
+            .config
+            .create_with_context(self.membership.clone())
+            .map_err(unavailable)?;
+        member
+            .subscribe(&[&self.membership.topic])
+            .map_err(unavailable)?;
+        let ended = self.follow(&member);
+        self.commit(&member, CommitMode::Sync);
+        member.unsubscribe();
+        drop(member);
+        // Whatever is left belongs to whoever reads next.
+        let held = self.membership.marks.partitions();
+        self.membership.marks.revoke(held);
+        self.membership.queue.forget_stale();
+        ended.map_err(unavailable)
+    }
+
+    fn follow(&self, member: &Member) -> KafkaResult<()> {
+        let mut committed = Instant::now();
+        let mut paused = false;
+        while !self.stopped() {
+            match member.poll(POLL) {
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) if is_gone(&error) => {
+                    self.topics.forget();
+                    return Err(error);
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(error = %error, "reading `{}` failed", self.topic);
+                }
+                None => {}
+            }
+            paused = self.hold_back(member, paused)?;
+            if committed.elapsed() >= COMMIT_EVERY {
+                committed = Instant::now();
+                self.commit(member, CommitMode::Async);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, message: &impl Message) {
+        let Some(slot) = self
+            .membership
+            .marks
+            .take(message.partition(), message.offset())
+        else {
+            return;
+        };
+        match wire::decode(message) {
+            Ok(event) => self.membership.queue.push(Arc::new(event), slot),
+            Err(error) => {
+                let unreadable = &self.membership.counters.unreadable;
+                unreadable.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    partition = message.partition(), offset = message.offset(), error = %error,
+                    "a record of `{}` is no event", self.topic
+                );
+                crate::queue::Ticket::done(slot);
+            }
+        }
+    }
+
+    /// Stops fetching while too much waits here; the partitions stay ours.
+    fn hold_back(&self, member: &Member, paused: bool) -> KafkaResult<bool> {
+        let waiting = self.membership.queue.len();
+        if !paused && waiting >= self.capacity {
+            member.pause(&member.assignment()?)?;
+            return Ok(true);
+        }
+        if paused && waiting <= self.capacity / 2 {
+            member.resume(&member.assignment()?)?;
+            return Ok(false);
+        }
+        Ok(paused)
+    }
+
+    fn commit(&self, member: &Member, mode: CommitMode) {
+        let marks = self.membership.marks.uncommitted();
+        if marks.is_empty() {
+            return;
+        }
+        let list = self.membership.list(&marks);
+        let waits = matches!(mode, CommitMode::Sync);
+        let result = member.commit(&list, mode);
+        // An asynchronous commit tells its end to the callback.
+        if waits || result.is_err() {
+            self.membership.note_commit(&result, &list);
+        }
+    }
+}
+
+/// Whether the cluster lost the topic, or the client its mind: a new member begins afresh.
+fn is_gone(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::Fatal
+        )
+    )
+}
