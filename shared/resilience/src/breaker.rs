@@ -260,6 +260,12 @@ impl Breaker {
         }
     }
 
+    /// Whether the next call would be the probe.
+    pub fn probe_is_due(&self, now: Instant) -> bool {
+        let word = self.core.load();
+        word.state() == State::Open && now >= word.until()
+    }
+
     /// When a call may pass; now, when one may pass already.
     pub fn ready_in(&self, now: Instant) -> Duration {
         let word = self.core.load();

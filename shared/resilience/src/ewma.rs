@@ -32,9 +32,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            decay: Duration::from_secs(10),
+            decay: Duration::from_secs(5),
             first_guess: Duration::from_millis(30),
-            penalty: Duration::from_secs(1),
+            penalty: Duration::from_millis(500),
         }
     }
 }
@@ -113,16 +113,11 @@ impl Load {
         self.expected_micros(now) * f64::from(self.pending() + 1)
     }
 
-    /// A peak fades while nothing is heard, so that an instance that was slow is tried again.
+    /// What is expected fades while nothing is heard, so that an instance that nobody chose is
+    /// tried again.
     fn expected_micros(&self, now: Instant) -> f64 {
         let (known, age) = unpack(self.expected.load(Ordering::Acquire), now);
-        let weight = (-age.as_secs_f64() / self.config.decay.as_secs_f64()).exp();
-        let guess = micros(self.config.first_guess) as f64;
-        if known > guess {
-            guess + (known - guess) * weight
-        } else {
-            known
-        }
+        known * (-age.as_secs_f64() / self.config.decay.as_secs_f64()).exp()
     }
 }
 
@@ -180,11 +175,11 @@ mod tests {
         load.observe(at(0), Duration::from_millis(40));
         load.observe(at(1), Duration::from_secs(2));
         assert_eq!(load.expected(at(1)), Duration::from_secs(2));
-        load.observe(at(11), Duration::from_millis(40));
+        load.observe(at(6), Duration::from_millis(40));
         // 2 s * e^-1 + 0.04 s * (1 - e^-1)
-        let expected = load.expected(at(11)).as_millis();
+        let expected = load.expected(at(6)).as_millis();
         assert!((755..766).contains(&expected), "{expected}");
-        assert!(load.expected(at(600)) < Duration::from_millis(31));
+        assert!(load.expected(at(60)) < Duration::from_millis(1));
     }
 
     #[test]
@@ -205,7 +200,7 @@ mod tests {
         );
         good.observe(at(0), Duration::from_millis(50));
         bad.fail(at(0));
-        assert!(bad.cost(at(1)) > 10.0 * good.cost(at(1)));
+        assert!(bad.cost(at(1)) > 9.0 * good.cost(at(1)));
     }
 
     #[test]

@@ -170,10 +170,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let upstream = &self.upstream;
-        let now = upstream.now();
-        let permit = match self.instance.breaker.admit(now) {
-            Ok(permit) => permit,
+        let now = self.upstream.now();
+        match self.instance.breaker.admit(now) {
+            Ok(permit) => self.call_with(permit, request),
             Err(refused) => {
                 let retry_after = refused.retry_after;
                 let target = Arc::clone(&self.instance.name);
@@ -181,14 +180,29 @@ where
                 let decision = Decision::new(now, "breaker", target, Action::Rejected, state)
                     .holds_for(retry_after)
                     .request_id(super::request_id(&request));
-                upstream.tell(decision);
+                self.upstream.tell(decision);
                 let rejected = Rejected::BreakerOpen {
-                    upstream: upstream.name(),
+                    upstream: self.upstream.name(),
                     retry_after,
                 };
-                return GuardedFuture::rejected(rejected);
+                GuardedFuture::rejected(rejected)
             }
-        };
+        }
+    }
+}
+
+impl<S> Guarded<S> {
+    /// Calls with a permit of this instance's breaker.
+    pub(super) fn call_with<B>(
+        &mut self,
+        permit: Permit,
+        request: Request<B>,
+    ) -> GuardedFuture<S::Future, S::Error>
+    where
+        S: Service<Request<B>>,
+    {
+        let upstream = &self.upstream;
+        let now = upstream.now();
         if permit.is_probe() {
             let target = Arc::clone(&self.instance.name);
             let decision = Decision::new(now, "breaker", target, Action::Probed, "half open")

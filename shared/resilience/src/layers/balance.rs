@@ -6,10 +6,12 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
+use super::retry::may_repeat;
 use super::{CallError, Guarded, GuardedFuture, Watched};
 use crate::Rejected;
 use crate::decision::{Action, Decision};
 use crate::ewma;
+use crate::time::Instant;
 use crate::upstream::{InstanceSnapshot, Upstream};
 
 /// The instances of an upstream: each call goes to the better of two that were drawn, among those
@@ -101,6 +103,29 @@ impl<S> Balanced<S> {
         )
     }
 
+    fn choose<'a, B>(
+        &self,
+        instances: &'a [Guarded<S>],
+        now: Instant,
+        request: &Request<B>,
+    ) -> Option<&'a Guarded<S>> {
+        // An instance that failed looks slow and would hardly be chosen: its probe is given to a
+        // request that another instance can answer if the probe fails.
+        if may_repeat(request) {
+            let is_due = |one: &&Guarded<S>| one.instance().breaker.probe_is_due(now);
+            if let Some(probed) = instances.iter().find(is_due) {
+                return Some(probed);
+            }
+        }
+        let cost = |n: usize| {
+            let instance = instances[n].instance();
+            let is_ready = instance.breaker.is_ready(now);
+            is_ready.then(|| instance.load.cost(now))
+        };
+        let chosen = ewma::choose(instances.len(), self.upstream.draws(), cost)?;
+        instances.get(chosen)
+    }
+
     /// Why no instance can be asked.
     fn none_ready<B>(&self, instances: &[Guarded<S>], request: &Request<B>) -> Rejected {
         let upstream = &self.upstream;
@@ -145,22 +170,20 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let instances = self.instances();
-        let chosen = if let [only] = &*instances {
+        if let [only] = &*instances {
             // Its breaker answers for itself.
-            Some(only)
-        } else {
-            let now = self.upstream.now();
-            let cost = |n: usize| {
-                let instance = instances[n].instance();
-                let is_ready = instance.breaker.is_ready(now);
-                is_ready.then(|| instance.load.cost(now))
-            };
-            let chosen = ewma::choose(instances.len(), self.upstream.draws(), cost);
-            chosen.map(|n| &instances[n])
-        };
-        match chosen {
-            Some(chosen) => chosen.clone().call(request),
-            None => GuardedFuture::rejected(self.none_ready(&instances, &request)),
+            return only.clone().call(request);
         }
+        // Another call may take a probe's place first: then the next best is asked.
+        for _ in 0..instances.len() {
+            let now = self.upstream.now();
+            let Some(chosen) = self.choose(&instances, now, &request) else {
+                break;
+            };
+            if let Ok(permit) = chosen.instance().breaker.admit(now) {
+                return chosen.clone().call_with(permit, request);
+            }
+        }
+        GuardedFuture::rejected(self.none_ready(&instances, &request))
     }
 }

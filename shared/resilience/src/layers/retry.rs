@@ -21,7 +21,7 @@ use crate::outcome::retry_after;
 use crate::upstream::Upstream;
 
 /// Header that makes any request repeatable: the upstream answers it once.
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Repeats calls that failed before the first byte of an answer was handed on.
 ///
@@ -81,9 +81,10 @@ where
                 upstream: self.upstream.clone(),
             };
         }
+        let may_repeat = may_repeat(&request);
         let (parts, body) = request.into_parts();
         let kept = Kept {
-            may_repeat: may_repeat(&parts),
+            may_repeat,
             deadline: parts.extensions.get::<Deadline>().copied(),
             parts,
             body: Bytes::new(),
@@ -114,14 +115,15 @@ struct Kept {
     deadline: Option<Deadline>,
 }
 
-fn may_repeat(parts: &Parts) -> bool {
+/// Whether a request does no harm when it is sent twice.
+pub(super) fn may_repeat<B>(request: &Request<B>) -> bool {
     let by_method = matches!(
-        parts.method,
+        *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
     );
     by_method
-        || parts.headers.contains_key(IDEMPOTENCY_KEY)
-        || parts.extensions.get::<Repeatable>().is_some()
+        || request.headers().contains_key(IDEMPOTENCY_KEY)
+        || request.extensions().get::<Repeatable>().is_some()
 }
 
 impl Kept {

@@ -1,0 +1,8 @@
+//! The layers around a transport that fails, waits and dies on command, on paused time.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+mod balancing;
+mod capacity;
+mod deadlines;
+mod retries;
+mod world;
