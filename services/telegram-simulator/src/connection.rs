@@ -1,0 +1,597 @@
+//! One connection of a client: bytes to packets to messages and back.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::read::{GzDecoder, GzEncoder};
+use grammers_tl_types::{self as tl, Cursor, Deserializable, Identifiable, Serializable};
+use rand_chacha::ChaCha20Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, UnboundedSender};
+
+use crate::center::Center;
+use crate::faults::{Fault, Point};
+use crate::handshake::{Handshake, Step};
+use crate::rpc::{self, Call, Refusal};
+use crate::session::{Message, Outgoing, Receipt, SessionId};
+use crate::wire::crypto::{self, Sender};
+use crate::wire::framing::{self, Framing, Opening};
+use crate::wire::obfuscation::{OPENING, Obfuscation};
+
+/// Answers above this size are compressed.
+const COMPRESSED: usize = 512;
+
+/// Largest content of a compressed message.
+const INFLATED: u64 = 16 << 20;
+
+const CONTAINER: u32 = 0x73f1_f8dc;
+const GZIPPED: u32 = 0x3072_cfa1;
+const RPC_RESULT: u32 = 0xf35c_6d01;
+
+/// Why a connection ends.
+enum End {
+    /// The client left, or what it sent is no MTProto.
+    Closed,
+    /// Our side resets it.
+    Reset,
+    /// Our side goes silent and keeps it open.
+    Silent,
+}
+
+/// Serves a client until it leaves.
+pub(crate) async fn serve(center: Arc<Center>, stream: TcpStream, number: u64) {
+    let (way, inbox) = mpsc::unbounded_channel();
+    let randomness = center.randomness();
+    let connection = Connection {
+        center: Arc::clone(&center),
+        number,
+        way,
+        framing: None,
+        obfuscation: None,
+        handshake: Handshake::default(),
+        randomness,
+        out: Vec::new(),
+    };
+    connection.run(stream, inbox).await;
+    center.sessions.detach(number);
+}
+
+struct Connection {
+    center: Arc<Center>,
+    number: u64,
+    way: UnboundedSender<Outgoing>,
+    framing: Option<Framing>,
+    obfuscation: Option<Obfuscation>,
+    handshake: Handshake,
+    randomness: ChaCha20Rng,
+    /// Bytes to write.
+    out: Vec<u8>,
+}
+
+impl Connection {
+    async fn run(mut self, mut stream: TcpStream, mut inbox: mpsc::UnboundedReceiver<Outgoing>) {
+        let mut buffer = Vec::with_capacity(16 << 10);
+        let mut piece = vec![0; 64 << 10];
+        let end = loop {
+            tokio::select! {
+                read = stream.read(&mut piece) => match read {
+                    Ok(count) if count > 0 => {
+                        let start = buffer.len();
+                        buffer.extend_from_slice(&piece[..count]);
+                        if let Some(obfuscation) = &mut self.obfuscation {
+                            obfuscation.clear(&mut buffer[start..]);
+                        }
+                        if let Err(end) = self.take(&mut buffer).await {
+                            break end;
+                        }
+                    }
+                    _ => break End::Closed,
+                },
+                Some(outgoing) = inbox.recv() => {
+                    self.send(outgoing.session, outgoing.message);
+                }
+            }
+            if !self.flush(&mut stream).await {
+                break End::Closed;
+            }
+        };
+        match end {
+            End::Closed => {
+                let _ = self.flush(&mut stream).await;
+            }
+            // Closing with unread or unsent data and no linger is a reset.
+            End::Reset => drop(stream.set_zero_linger()),
+            End::Silent => {
+                self.center.sessions.detach(self.number);
+                // Until the client gives up.
+                while stream.read(&mut piece).await.is_ok_and(|count| count > 0) {}
+            }
+        }
+    }
+
+    async fn flush(&mut self, stream: &mut TcpStream) -> bool {
+        let bytes = std::mem::take(&mut self.out);
+        bytes.is_empty() || stream.write_all(&bytes).await.is_ok()
+    }
+
+    /// Takes all whole packets off the buffer.
+    async fn take(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
+        if self.framing.is_none() && !self.open(buffer)? {
+            return Ok(());
+        }
+        let mut start = 0;
+        while let Some(framing) = &mut self.framing {
+            let unpacked = framing.unpack(&buffer[start..]).map_err(|error| {
+                tracing::debug!(%error, "a client sent a broken packet");
+                End::Closed
+            })?;
+            let Some((range, used)) = unpacked else { break };
+            let packet = buffer[start + range.start..start + range.end].to_vec();
+            start += used;
+            self.packet(&packet).await?;
+        }
+        buffer.drain(..start);
+        Ok(())
+    }
+
+    /// Finds out the transport; false while there are too few bytes.
+    fn open(&mut self, buffer: &mut Vec<u8>) -> Result<bool, End> {
+        match framing::opening(buffer) {
+            Opening::Unknown => Ok(false),
+            Opening::Plain(framing, used) => {
+                self.framing = Some(framing);
+                buffer.drain(..used);
+                Ok(true)
+            }
+            Opening::Obfuscated => {
+                let Some(block) = buffer.first_chunk::<OPENING>() else {
+                    return Ok(false);
+                };
+                let secret = self.center.proxy_secret();
+                let opened = Obfuscation::open(block, None)
+                    .or_else(|| Obfuscation::open(block, Some(&secret?)))
+                    .ok_or(End::Closed)?;
+                tracing::debug!(dc = opened.dc, "an obfuscated connection");
+                let mut obfuscation = opened.obfuscation;
+                buffer.drain(..OPENING);
+                obfuscation.clear(buffer);
+                self.framing = Some(opened.framing);
+                self.obfuscation = Some(obfuscation);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn packet(&mut self, packet: &[u8]) -> Result<(), End> {
+        let (id, sealed) = packet.split_first_chunk::<8>().ok_or(End::Closed)?;
+        let key = i64::from_le_bytes(*id);
+        if key == 0 {
+            return self.plain(sealed);
+        }
+        let Some(authorization) = self.center.keys().get(key) else {
+            self.status(404);
+            return Ok(());
+        };
+        let plain =
+            crypto::decrypt(&authorization.key, sealed, Sender::Client).ok_or(End::Closed)?;
+        let header = Header::read(&plain).ok_or(End::Closed)?;
+        let body = &plain[32..32 + header.length];
+        let session = (key, header.session);
+        let new = self.center.sessions.attach(session, self.number, &self.way);
+        if header.salt != authorization.salt {
+            let answer = tl::types::BadServerSalt {
+                bad_msg_id: header.message,
+                bad_msg_seqno: header.sequence,
+                error_code: 48,
+                new_server_salt: authorization.salt,
+            };
+            self.service(
+                session,
+                tl::enums::BadMsgNotification::BadServerSalt(answer).to_bytes(),
+            );
+            return Ok(());
+        }
+        if new {
+            let created = tl::types::NewSessionCreated {
+                first_msg_id: header.message,
+                unique_id: header.session ^ key,
+                server_salt: authorization.salt,
+            };
+            self.send(
+                session,
+                Message {
+                    body: tl::enums::NewSession::Created(created).to_bytes(),
+                    content: true,
+                    answer: false,
+                },
+            );
+        }
+        Box::pin(self.message(session, header.message, body)).await
+    }
+
+    /// A message of the handshake.
+    fn plain(&mut self, sealed: &[u8]) -> Result<(), End> {
+        let length = sealed.get(8..12).ok_or(End::Closed)?;
+        let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        let body = sealed.get(12..12 + length).ok_or(End::Closed)?;
+        let center = Arc::clone(&self.center);
+        let taken = self.handshake.take(
+            body,
+            center.server_key(),
+            center.now(),
+            &mut self.randomness,
+        );
+        let answer = match taken {
+            Ok(Step::Answer(answer)) => answer,
+            Ok(Step::Done { answer, key, salt }) => {
+                center.keys().add(*key, None, salt);
+                answer
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a handshake failed");
+                self.status(404);
+                return Ok(());
+            }
+        };
+        let mut packet = vec![0; 8];
+        packet.extend((center.message_time() | 1).to_le_bytes());
+        packet.extend((answer.len() as u32).to_le_bytes());
+        packet.extend(answer);
+        self.pack(&packet);
+        Ok(())
+    }
+
+    /// A message inside of a session, or of a container there.
+    async fn message(&mut self, session: SessionId, id: i64, body: &[u8]) -> Result<(), End> {
+        let constructor = constructor(body).ok_or(End::Closed)?;
+        let rest = &body[4..];
+        match constructor {
+            CONTAINER => {
+                for (id, body) in contained(rest).ok_or(End::Closed)? {
+                    Box::pin(self.message(session, id, body)).await?;
+                }
+            }
+            GZIPPED => {
+                let packed = Vec::<u8>::from_bytes(rest).map_err(|_| End::Closed)?;
+                let mut clear = Vec::new();
+                GzDecoder::new(&packed[..])
+                    .take(INFLATED)
+                    .read_to_end(&mut clear)
+                    .map_err(|_| End::Closed)?;
+                Box::pin(self.message(session, id, &clear)).await?;
+            }
+            _ if self.service_message(session, id, constructor, rest)? => {}
+            _ => self.request(session, id, body).await?,
+        }
+        Ok(())
+    }
+
+    /// Messages about messages; false for everything else.
+    fn service_message(
+        &mut self,
+        session: SessionId,
+        id: i64,
+        constructor: u32,
+        rest: &[u8],
+    ) -> Result<bool, End> {
+        use tl::{enums, functions, types};
+        match constructor {
+            types::MsgsAck::CONSTRUCTOR_ID => {
+                let ack: types::MsgsAck = read(rest)?;
+                self.center.sessions.acknowledge(session, &ack.msg_ids);
+            }
+            functions::Ping::CONSTRUCTOR_ID => {
+                let ping: functions::Ping = read(rest)?;
+                self.pong(session, id, ping.ping_id);
+            }
+            functions::PingDelayDisconnect::CONSTRUCTOR_ID => {
+                let ping: functions::PingDelayDisconnect = read(rest)?;
+                self.pong(session, id, ping.ping_id);
+            }
+            functions::GetFutureSalts::CONSTRUCTOR_ID => {
+                let wanted: functions::GetFutureSalts = read(rest)?;
+                self.future_salts(session, id, wanted.num);
+            }
+            functions::DestroySession::CONSTRUCTOR_ID => {
+                let wanted: functions::DestroySession = read(rest)?;
+                let session_id = wanted.session_id;
+                let gone = self.center.sessions.destroy((session.0, session_id));
+                let answer: enums::DestroySessionRes = if gone {
+                    types::DestroySessionOk { session_id }.into()
+                } else {
+                    types::DestroySessionNone { session_id }.into()
+                };
+                self.service(session, answer.to_bytes());
+            }
+            types::MsgsStateReq::CONSTRUCTOR_ID => {
+                let wanted: types::MsgsStateReq = read(rest)?;
+                let info = types::MsgsStateInfo {
+                    req_msg_id: id,
+                    // 4: received.
+                    info: vec![4; wanted.msg_ids.len()],
+                };
+                self.service(session, enums::MsgsStateInfo::Info(info).to_bytes());
+            }
+            types::MsgResendReq::CONSTRUCTOR_ID => {
+                let wanted: types::MsgResendReq = read(rest)?;
+                for own in wanted.msg_ids {
+                    if let Some(body) = self.center.sessions.kept(session, own) {
+                        self.service(session, body);
+                    }
+                }
+            }
+            types::HttpWait::CONSTRUCTOR_ID | types::MsgsStateInfo::CONSTRUCTOR_ID => {}
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn pong(&mut self, session: SessionId, msg_id: i64, ping_id: i64) {
+        let pong = tl::types::Pong { msg_id, ping_id };
+        self.service(session, tl::enums::Pong::Pong(pong).to_bytes());
+    }
+
+    fn future_salts(&mut self, session: SessionId, asked: i64, count: i32) {
+        let now = self.center.now();
+        let salt = self.center.keys().get(session.0).map_or(0, |key| key.salt);
+        // One salt for a long time: rotation is a fault that is asked for.
+        let salts = (0..count.clamp(1, 64)).map(|number| tl::types::FutureSalt {
+            valid_since: now + number * 1_800,
+            valid_until: now + (number + 2) * 1_800,
+            salt,
+        });
+        // The list is bare in the schema, and so are its items.
+        let mut body = tl::types::FutureSalts::CONSTRUCTOR_ID
+            .to_le_bytes()
+            .to_vec();
+        body.extend(asked.to_le_bytes());
+        body.extend(now.to_le_bytes());
+        body.extend(count.clamp(1, 64).to_le_bytes());
+        for salt in salts {
+            body.extend(salt.to_bytes());
+        }
+        self.service(session, body);
+    }
+
+    /// A call of a method.
+    async fn request(&mut self, session: SessionId, id: i64, body: &[u8]) -> Result<(), End> {
+        match self.center.sessions.receive(session, id) {
+            Receipt::New => {}
+            Receipt::Repeated(answer) => {
+                if let Some(answer) = answer {
+                    self.service(session, answer);
+                }
+                return Ok(());
+            }
+        }
+        let center = Arc::clone(&self.center);
+        let outcome = match rpc::unwrap(body) {
+            Ok(request) => {
+                let call = Call {
+                    key: session.0,
+                    user: center.keys().get(session.0).and_then(|key| key.user),
+                };
+                if let (true, Some(user)) = (request.updates, call.user) {
+                    center.sessions.wants_updates(session, user);
+                }
+                let outcome = self.answer(session, call, &request).await?;
+                let method = match request.name {
+                    "" => format!("{:08x}", request.id),
+                    name => name.to_owned(),
+                };
+                let said = outcome
+                    .as_ref()
+                    .map_or_else(|no| no.message.clone(), |_| "ok".into());
+                center.log(method, said);
+                outcome
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.result(session, id, outcome);
+        Ok(())
+    }
+
+    /// Answers a call, unless a fault has other plans.
+    async fn answer(
+        &mut self,
+        session: SessionId,
+        call: Call,
+        request: &rpc::Request<'_>,
+    ) -> Result<Result<Vec<u8>, Refusal>, End> {
+        let center = Arc::clone(&self.center);
+        match center.faults.strike(Point::Call, Some(request.name)) {
+            Some(Fault::Flood { seconds }) => {
+                return Ok(Err(Refusal::new(420, format!("FLOOD_WAIT_{seconds}"))));
+            }
+            Some(Fault::Error { code, message }) => return Ok(Err(Refusal::new(code, message))),
+            Some(Fault::DuplicateKey) => {
+                return Ok(Err(Refusal::new(406, "AUTH_KEY_DUPLICATED")));
+            }
+            Some(Fault::Reset) => return Err(End::Reset),
+            Some(Fault::HalfOpen) => return Err(End::Silent),
+            Some(Fault::Transport { status }) => {
+                self.status(status);
+                return Err(End::Closed);
+            }
+            Some(Fault::Delay { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Some(Fault::SaltRotation) => center.keys().rotate_salts(),
+            Some(Fault::FileReferences) => center.expire_files(),
+            Some(Fault::ClockSkew { seconds }) => center.set_skew(seconds),
+            Some(Fault::WrongSession) => self.send_as(session, session.1 ^ 1),
+            // The others strike when updates are sent.
+            _ => {}
+        }
+        if let Some(user) = call.user
+            && let Some(wait) = center.faults.limited(user, request.name, center.uptime())
+        {
+            return Ok(Err(Refusal::new(420, format!("FLOOD_WAIT_{wait}"))));
+        }
+        Ok(rpc::answer(&center, call, request))
+    }
+
+    /// Sends the result of a call, with the acknowledgement of its question.
+    fn result(&mut self, session: SessionId, asked: i64, outcome: Result<Vec<u8>, Refusal>) {
+        let mut body = RPC_RESULT.to_le_bytes().to_vec();
+        body.extend(asked.to_le_bytes());
+        match outcome {
+            Ok(answer) if self.center.scenario().gzip && answer.len() > COMPRESSED => {
+                let mut packed = Vec::new();
+                // Reading from memory into memory cannot fail.
+                let _ = GzEncoder::new(&answer[..], Compression::fast()).read_to_end(&mut packed);
+                body.extend(GZIPPED.to_le_bytes());
+                body.extend(packed.to_bytes());
+            }
+            Ok(answer) => body.extend(answer),
+            Err(refusal) => {
+                let error = tl::types::RpcError {
+                    error_code: refusal.code,
+                    error_message: refusal.message,
+                };
+                body.extend(tl::enums::RpcError::Error(error).to_bytes());
+            }
+        }
+        let own = self.send(
+            session,
+            Message {
+                body: body.clone(),
+                content: true,
+                answer: true,
+            },
+        );
+        if let Some(own) = own {
+            self.center.sessions.keep(session, asked, own, body);
+        }
+    }
+
+    /// Sends a message about messages.
+    fn service(&mut self, session: SessionId, body: Vec<u8>) {
+        self.send(
+            session,
+            Message {
+                body,
+                content: false,
+                answer: true,
+            },
+        );
+    }
+
+    /// Encrypts and packs a message; returns its identifier.
+    fn send(&mut self, session: SessionId, message: Message) -> Option<i64> {
+        let time = self.center.message_time();
+        let (id, sequence) = self.center.sessions.number(session, time, &message);
+        self.seal(session, session.1, id, sequence, &message.body)?;
+        Some(id)
+    }
+
+    /// Sends a message that names another session.
+    fn send_as(&mut self, session: SessionId, named: i64) {
+        let pong = tl::types::Pong {
+            msg_id: 0,
+            ping_id: 0,
+        };
+        let id = self.center.message_time() | 1;
+        self.seal(
+            session,
+            named,
+            id,
+            0,
+            &tl::enums::Pong::Pong(pong).to_bytes(),
+        );
+    }
+
+    fn seal(
+        &mut self,
+        session: SessionId,
+        named: i64,
+        id: i64,
+        sequence: i32,
+        body: &[u8],
+    ) -> Option<()> {
+        let authorization = self.center.keys().get(session.0)?;
+        let mut plain = Vec::with_capacity(body.len() + 64);
+        plain.extend(authorization.salt.to_le_bytes());
+        plain.extend(named.to_le_bytes());
+        plain.extend(id.to_le_bytes());
+        plain.extend(sequence.to_le_bytes());
+        plain.extend((body.len() as u32).to_le_bytes());
+        plain.extend(body);
+        let packet = crypto::encrypt(
+            &authorization.key,
+            plain,
+            Sender::Server,
+            &mut self.randomness,
+        );
+        self.pack(&packet);
+        Some(())
+    }
+
+    /// Sends a status of the transport.
+    fn status(&mut self, status: i32) {
+        self.pack(&(-status).to_le_bytes());
+    }
+
+    fn pack(&mut self, payload: &[u8]) {
+        let Some(framing) = &mut self.framing else {
+            return;
+        };
+        let start = self.out.len();
+        if payload.len() == 4 && matches!(framing, Framing::Full { .. }) {
+            // Full has no envelope for a status: it stands where a length would.
+            self.out.extend(payload);
+        } else {
+            framing.pack(payload, &mut self.out, &mut self.randomness);
+        }
+        if let Some(obfuscation) = &mut self.obfuscation {
+            obfuscation.hide(&mut self.out[start..]);
+        }
+    }
+}
+
+/// What precedes an encrypted message.
+struct Header {
+    salt: i64,
+    session: i64,
+    message: i64,
+    sequence: i32,
+    length: usize,
+}
+
+impl Header {
+    fn read(plain: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::from_slice(plain);
+        let header = Self {
+            salt: i64::deserialize(&mut cursor).ok()?,
+            session: i64::deserialize(&mut cursor).ok()?,
+            message: i64::deserialize(&mut cursor).ok()?,
+            sequence: i32::deserialize(&mut cursor).ok()?,
+            length: usize::try_from(i32::deserialize(&mut cursor).ok()?).ok()?,
+        };
+        (plain.len() >= 32 + header.length).then_some(header)
+    }
+}
+
+fn constructor(body: &[u8]) -> Option<u32> {
+    body.first_chunk::<4>().map(|id| u32::from_le_bytes(*id))
+}
+
+fn read<T: Deserializable>(bytes: &[u8]) -> Result<T, End> {
+    T::from_bytes(bytes).map_err(|_| End::Closed)
+}
+
+/// The messages of a container.
+fn contained(rest: &[u8]) -> Option<Vec<(i64, &[u8])>> {
+    let mut cursor = Cursor::from_slice(rest);
+    let count = i32::deserialize(&mut cursor).ok()?;
+    let mut messages = Vec::new();
+    let mut at = cursor.pos();
+    for _ in 0..count {
+        let id = i64::from_le_bytes(*rest.get(at..)?.first_chunk::<8>()?);
+        let length = u32::from_le_bytes(*rest.get(at + 12..)?.first_chunk::<4>()?) as usize;
+        messages.push((id, rest.get(at + 16..at + 16 + length)?));
+        at += 16 + length;
+    }
+    Some(messages)
+}
