@@ -373,6 +373,7 @@ impl Connection {
                 let call = Call {
                     key: session.0,
                     user: center.keys().get(session.0).and_then(|key| key.user),
+                    layer: center.sessions.layer(session, request.layer),
                 };
                 if let (true, Some(user)) = (request.updates, call.user) {
                     center.sessions.wants_updates(session, user);

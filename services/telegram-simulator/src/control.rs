@@ -197,6 +197,7 @@ async fn overview(State(simulator): State<Simulator>) -> Response {
             world.users.iter().map(|user| user.phone.clone()).collect::<Vec<_>>()
         }),
         "code": crate::rpc::LOGIN_CODE,
+        "proxy_secret": simulator.proxy_secret(),
     }))
 }
 

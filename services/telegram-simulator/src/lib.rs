@@ -128,6 +128,11 @@ impl Simulator {
         self.center.server_key().public_pem().map(str::to_owned)
     }
 
+    /// The secret of the MTProto proxy that the simulator also is, if the scenario has one.
+    pub fn proxy_secret(&self) -> Option<String> {
+        self.center.scenario().proxy_secret.clone()
+    }
+
     /// The control API, to be served on loopback.
     pub fn control(&self) -> Router {
         control::router(self.clone())

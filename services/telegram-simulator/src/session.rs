@@ -49,6 +49,8 @@ pub(crate) enum Receipt {
 struct Session {
     user: Option<i64>,
     updates: bool,
+    /// The layer that the client said it speaks.
+    layer: Option<i32>,
     /// The connection that hears of updates, and the way to it.
     connection: Option<(u64, UnboundedSender<Outgoing>)>,
     content_messages: i32,
@@ -96,6 +98,14 @@ impl Sessions {
             session.user = Some(user);
             session.updates = true;
         }
+    }
+
+    /// The layer of a session, after taking note of what the client says now.
+    pub(crate) fn layer(&self, id: SessionId, said: Option<i32>) -> i32 {
+        let mut sessions = self.lock();
+        let session = sessions.entry(id).or_default();
+        session.layer = said.or(session.layer);
+        session.layer.unwrap_or(tl::LAYER)
     }
 
     /// Forgets a session.

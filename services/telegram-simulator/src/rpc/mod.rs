@@ -41,6 +41,8 @@ pub(crate) struct Call {
     pub key: i64,
     /// Who is logged in with it.
     pub user: Option<i64>,
+    /// The layer that the client speaks.
+    pub layer: i32,
 }
 
 impl Call {
@@ -61,6 +63,8 @@ pub(crate) struct Request<'a> {
     pub arguments: &'a [u8],
     /// Whether the client wants updates on this session.
     pub updates: bool,
+    /// The layer that the client said it speaks, when it says so.
+    pub layer: Option<i32>,
 }
 
 /// Reads a method's arguments, answers, and serialises the answer.
@@ -139,13 +143,17 @@ pub fn names() -> Vec<&'static str> {
 pub(crate) fn unwrap(body: &[u8]) -> Result<Request<'_>, Refusal> {
     let mut rest = body;
     let mut updates = true;
+    let mut layer = None;
     loop {
         let (id, arguments) = rest
             .split_first_chunk::<4>()
             .ok_or_else(|| Refusal::bad("INPUT_FETCH_ERROR"))?;
         let id = u32::from_le_bytes(*id);
         rest = match id {
-            INVOKE_WITH_LAYER => skip(arguments, 4)?,
+            INVOKE_WITH_LAYER => {
+                layer = Some(read::<i32>(arguments)?);
+                skip(arguments, 4)?
+            }
             INVOKE_AFTER => skip(arguments, 8)?,
             INVOKE_WITHOUT_UPDATES => {
                 updates = false;
@@ -159,6 +167,7 @@ pub(crate) fn unwrap(body: &[u8]) -> Result<Request<'_>, Refusal> {
                     name: known.map_or("", |method| method.name),
                     arguments,
                     updates,
+                    layer,
                 });
             }
         };
@@ -173,9 +182,22 @@ pub(crate) fn answer(
 ) -> Result<Vec<u8>, Refusal> {
     let method = METHODS.iter().find(|method| method.id == request.id);
     match method {
-        Some(method) => (method.answer)(center, call, request.arguments),
+        Some(method) => {
+            let answer = (method.answer)(center, call, request.arguments)?;
+            Ok(in_layer(call.layer, answer))
+        }
         None => Err(Refusal::new(501, "METHOD_NOT_IMPLEMENTED")),
     }
+}
+
+/// An answer in the layer of the client. Of what is answered here one type alone differs between
+/// the layers in use: joining returned plain `Updates` before layer 230 wrapped them.
+fn in_layer(layer: i32, mut answer: Vec<u8>) -> Vec<u8> {
+    let wrapped = tl::types::messages::ChatInviteJoinResultOk::CONSTRUCTOR_ID.to_le_bytes();
+    if layer < 230 && answer.starts_with(&wrapped) {
+        answer.drain(..4);
+    }
+    answer
 }
 
 fn skip(bytes: &[u8], count: usize) -> Result<&[u8], Refusal> {

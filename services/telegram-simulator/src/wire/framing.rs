@@ -165,7 +165,8 @@ impl Framing {
                 let extra = if payload.len() == 4 {
                     0
                 } else {
-                    rng.random_range(0..16_usize)
+                    // Up to 15 are allowed; clients exist that take off no more than 3.
+                    rng.random_range(0..4_usize)
                 };
                 out.extend(((payload.len() + extra) as u32).to_le_bytes());
                 out.extend(payload);

@@ -24,7 +24,10 @@ async fn a_client_reads_the_whole_history_as_it_is() {
     while let Some(message) = messages.next().await.unwrap() {
         read.push(message);
     }
-    assert_eq!(messages.total().await.unwrap(), truth.channel.count as usize);
+    assert_eq!(
+        messages.total().await.unwrap(),
+        truth.channel.count as usize
+    );
     read.reverse();
     let service: Vec<i32> = truth.service.clone();
     let posts: Vec<_> = read.iter().filter(|m| !service.contains(&m.id())).collect();

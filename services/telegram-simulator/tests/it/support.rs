@@ -17,15 +17,16 @@ use touchstone_types::SystemClock;
 pub struct Scene {
     pub simulator: Simulator,
     pub client: Client,
-    pub updates: Option<tokio::sync::mpsc::Receiver<grammers_session::updates::UpdatesLike>>,
-    pub life: Lifecycle,
+    pub updates: tokio::sync::mpsc::Receiver<grammers_session::updates::UpdatesLike>,
 }
 
 pub async fn scene(scenario: Scenario) -> Scene {
     let life = Lifecycle::new();
     let address = "127.0.0.1:0".parse().unwrap();
     let clock = Arc::new(SystemClock);
-    let simulator = Simulator::start(address, scenario, clock, &life).await.unwrap();
+    let simulator = Simulator::start(address, scenario, clock, &life)
+        .await
+        .unwrap();
     let session = Arc::new(MemorySession::from(session_data(simulator.session())));
     let pool = SenderPool::new(session, 1);
     let client = Client::with_configuration(pool.handle, ClientConfiguration::default());
@@ -33,8 +34,7 @@ pub async fn scene(scenario: Scenario) -> Scene {
     Scene {
         simulator,
         client,
-        updates: Some(pool.updates),
-        life,
+        updates: pool.updates,
     }
 }
 
