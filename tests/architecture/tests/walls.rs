@@ -32,6 +32,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("testing", 3),
     ("test-services", 3),
     ("eval", 3),
+    ("telegram-simulator", 3),
     ("stack", 9),
 ];
 const SERVICE_LAYER: u8 = 4;
@@ -56,6 +57,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ),
     ("qdrant-client", &["vector"]),
     ("clickhouse", &["analytics"]),
+    ("grammers-client", &["telegram", "telegram-simulator"]),
+    ("grammers-mtsender", &["telegram", "telegram-simulator"]),
     ("candle-core", &["model"]),
     ("candle-nn", &["model"]),
     ("tokenizers", &["model"]),
