@@ -39,7 +39,7 @@ RUN install -D -m 0755 /src/target/release/touchstone usr/local/bin/touchstone \
  && echo 'touchstone:x:10001:' > etc/group \
  && echo 'hosts: files dns' > etc/nsswitch.conf \
  && install -d -m 1777 tmp \
- && install -d -m 0750 data
+ && install -d -m 0750 /owned/data
 
 # No shell, no package manager, no root.
 FROM scratch
@@ -51,7 +51,7 @@ LABEL org.opencontainers.image.title="Touchstone" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /rootfs /
-COPY --from=build --chown=10001:10001 /rootfs/data /data
+COPY --from=build --chown=10001:10001 /owned /
 USER 10001:10001
 WORKDIR /data
 ENV HOST=0.0.0.0 \

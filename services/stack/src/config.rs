@@ -224,6 +224,25 @@ impl Settings {
     }
 }
 
+/// Every plain name of the environment that some section reads; each may end in `_FILE` as well.
+pub fn plain_names() -> Vec<&'static str> {
+    [
+        StackConfig::PLAIN,
+        touchstone_auth::Config::PLAIN,
+        touchstone_document::Config::PLAIN,
+        touchstone_embedding::Config::PLAIN,
+        touchstone_model::Config::PLAIN,
+        touchstone_vector::Config::PLAIN,
+        touchstone_retrieval::Config::PLAIN,
+        touchstone_generation::Config::PLAIN,
+        touchstone_api_gateway::Config::PLAIN,
+    ]
+    .concat()
+    .into_iter()
+    .map(|(name, _)| name)
+    .collect()
+}
+
 fn read<S: Section>(loader: &Loader, problems: &mut Vec<String>) -> Option<S> {
     match loader.section() {
         Ok(section) => Some(section),

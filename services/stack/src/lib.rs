@@ -10,6 +10,6 @@ mod service;
 mod stack;
 mod wiring;
 
-pub use config::{Profile, Settings, StackConfig};
+pub use config::{Profile, Settings, StackConfig, plain_names};
 pub use service::Service;
 pub use stack::{Plan, Stack, StartError};

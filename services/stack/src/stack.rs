@@ -114,7 +114,15 @@ pub struct Stack {
 
 impl Stack {
     /// Binds the ports, builds the services, serves them and waits until they are ready.
-    pub async fn start(mut settings: Settings, plan: Plan) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings, plan: Plan) -> Result<Self, StartError> {
+        // On the heap: what is under way while everything is built is large.
+        let stack = Box::pin(Self::launch(settings, plan)).await?;
+        stack.life.ready().await;
+        Ok(stack)
+    }
+
+    /// As [`Stack::start`], without the wait: services may still load, or wait for a server.
+    pub async fn launch(mut settings: Settings, plan: Plan) -> Result<Self, StartError> {
         settings.settle();
         let listeners = bind(&settings, &plan).await?;
         let locks = lock(&settings, &plan)?;
@@ -170,7 +178,6 @@ impl Stack {
                 stack.life.serve(listener, router.clone());
             }
         }
-        stack.life.ready().await;
         Ok(stack)
     }
 

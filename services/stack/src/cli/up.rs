@@ -16,10 +16,15 @@ const DEFAULT_DATA_DIR: &str = "data";
 pub(crate) async fn up(cli: &Cli, args: &UpArgs, out: Out) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&cli.loader(args)?)?;
     init_logs(settings.stack.log.format, &settings.stack.log.filter);
-    let stack = Stack::start(settings, Plan::everything()).await?;
+    let mut signal = StopSignal::listen()?;
+    let Some(stack) = start(settings, Plan::everything(), &mut signal, out).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let credentials = stack.seed().await?;
     banner(&stack, credentials.as_ref(), out)?;
-    run(stack, out).await
+    signal.received().await;
+    stop(stack, out).await;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Starts some services and runs until told to stop.
@@ -32,7 +37,11 @@ pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: Out) -> anyhow::Resu
     }
     let settings = Settings::load(&loader)?;
     init_logs(settings.stack.log.format, &settings.stack.log.filter);
-    let stack = Stack::start(settings, Plan::only(args.services.iter().copied())).await?;
+    let mut signal = StopSignal::listen()?;
+    let plan = Plan::only(args.services.iter().copied());
+    let Some(stack) = start(settings, plan, &mut signal, out).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     if out.is_json() {
         let urls: BTreeMap<String, String> = Service::ALL
             .into_iter()
@@ -49,11 +58,37 @@ pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: Out) -> anyhow::Resu
             }
         }
     }
-    run(stack, out).await
+    signal.received().await;
+    stop(stack, out).await;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn run(stack: Stack, out: Out) -> anyhow::Result<ExitCode> {
-    stop_signal().await?;
+/// Starts, unless told to stop before everything is ready: a service may wait for its server for long.
+async fn start(
+    settings: Settings,
+    plan: Plan,
+    signal: &mut StopSignal,
+    out: Out,
+) -> anyhow::Result<Option<Stack>> {
+    let stack = tokio::select! {
+        stack = Box::pin(Stack::launch(settings, plan)) => stack?,
+        () = signal.received() => {
+            out.note("stopped before the start was complete");
+            return Ok(None);
+        }
+    };
+    let ready = tokio::select! {
+        () = stack.life().ready() => true,
+        () = signal.received() => false,
+    };
+    if ready {
+        return Ok(Some(stack));
+    }
+    stop(stack, out).await;
+    Ok(None)
+}
+
+async fn stop(stack: Stack, out: Out) {
     out.note("stopping");
     let report = stack.stop().await;
     if report.is_clean() {
@@ -64,22 +99,44 @@ async fn run(stack: Stack, out: Out) -> anyhow::Result<ExitCode> {
             report.dropped.join(", ")
         ));
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-/// Resolves at Ctrl-C or SIGTERM.
-async fn stop_signal() -> std::io::Result<()> {
+/// Ctrl-C and SIGTERM, listened to from the beginning: the first process of a container gets neither
+/// unless it asks.
+struct StopSignal {
     #[cfg(unix)]
-    {
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    #[cfg(unix)]
+    fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    const fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(unix)]
+    async fn received(&mut self) {
         tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
+
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    async fn received(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
 
 /// What a command has to be told to find this stack and its key.

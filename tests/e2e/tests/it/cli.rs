@@ -223,3 +223,46 @@ async fn configuration_and_completions_are_printed() {
     let completions = run(folder.path(), None, &["completions", "bash"]).await;
     assert!(text(&completions).contains("_touchstone()"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_waits_for_its_server_stops_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut vector = Command::new(BINARY)
+        .current_dir(folder.path())
+        .args(["serve", "vector", "--vector-port", &port.to_string()])
+        .env("SERVICE_KEY", "a service key of the end-to-end tests, long enough")
+        // Nothing listens there, so the service never becomes ready.
+        .env("QDRANT_URL", "qdrant://127.0.0.1:1")
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let asked = async |arguments: &[&str]| {
+        let arguments = [&["health", "--url", &url], arguments].concat();
+        run(folder.path(), None, &arguments).await
+    };
+    for _ in 0..300 {
+        if asked(&["--live"]).await.status.success() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let waiting = asked(&[]).await;
+    assert_eq!(waiting.status.code(), Some(1));
+    assert!(
+        text(&waiting).contains(": waits for qdrant"),
+        "{}",
+        text(&waiting)
+    );
+
+    let id = vector.id().unwrap().to_string();
+    let told = Command::new("kill").args(["-TERM", &id]).status().await;
+    assert!(told.unwrap().success());
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(30), vector.wait()).await;
+    assert_eq!(ended.unwrap().unwrap().code(), Some(0));
+}
