@@ -83,6 +83,8 @@ pub async fn build_on(
         metrics: metrics.clone(),
         wake: wake.clone(),
         relay: relay.waker(),
+        backlog: relay.backlog(),
+        events: deps.events.clone(),
         life: life.clone(),
     });
     // Subscribed before the relay starts: a bus hands events only to groups that exist.
@@ -97,7 +99,7 @@ pub async fn build_on(
         ingestor.clone().sweep(config.idempotency_ttl),
     );
     ingestor.start();
-    let relay_waker = relay.waker();
+    let (relay_waker, backlog) = (relay.waker(), relay.backlog());
     relay.start("document.relay", &life);
 
     let (commits, pending) = mpsc::channel(COMMIT_QUEUE);
@@ -121,6 +123,8 @@ pub async fn build_on(
         config,
         vector: deps.vector,
         relay: relay_waker,
+        backlog,
+        events: deps.events,
         wake,
         commits,
     });

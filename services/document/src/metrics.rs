@@ -42,6 +42,12 @@ pub struct Metrics {
     pub queue_age: Gauge,
     /// Documents that were given up.
     pub dead_letters: Gauge,
+    /// Whether the cluster of the bus answers: 1, 0; stays 1 for a bus of this process.
+    pub bus_connected: Gauge,
+    /// Events of the work that were published and not dealt with by this process.
+    pub consumer_lag: Gauge,
+    /// Events that the relay could not send.
+    pub relay_backlog: Gauge,
     failures: Family<Code, Counter>,
     steps: Family<Step, Histogram, fn() -> Histogram>,
 }
@@ -60,6 +66,9 @@ impl Metrics {
             queue_depth: scope.gauge("queue_depth", "Documents that wait or are at work"),
             queue_age: scope.gauge("queue_age_seconds", "Age of the oldest queued document"),
             dead_letters: scope.gauge("dead_letters", "Documents that were given up"),
+            bus_connected: scope.gauge("bus_connected", "Whether the bus answers"),
+            consumer_lag: scope.gauge("consumer_lag", "Events published and not dealt with"),
+            relay_backlog: scope.gauge("relay_backlog", "Events that could not be sent"),
             failures: scope.counter_by("failures", "Failed attempts by code"),
             steps: scope.latency_by("step_duration_seconds", "Time per step of a group"),
         }

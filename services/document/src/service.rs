@@ -13,7 +13,7 @@ use touchstone_api::document::{
 use touchstone_api::{HealthStatus, Page};
 use touchstone_client::VectorClient;
 use touchstone_error::Classify;
-use touchstone_events::Waker;
+use touchstone_events::{Backlog, EventBus, Waker};
 use touchstone_identity::{Caller, CallerKind};
 use touchstone_types::{Clock, DocumentId, DocumentStatus, EventId, IdSource, Role, Source};
 use touchstone_web::HealthReport;
@@ -46,6 +46,10 @@ pub(crate) struct Inner {
     pub vector: VectorClient,
     /// Wakes the relay after a commit with an event.
     pub relay: Waker,
+    /// What the relay could not send.
+    pub backlog: Backlog,
+    /// Tells whether it is there.
+    pub events: Arc<dyn EventBus>,
     /// Wakes the workers after a commit with work that is visible at once.
     pub wake: Wake,
     /// To the task that commits uploads together.
@@ -432,6 +436,17 @@ impl Documents {
         Ok(documents)
     }
 
+    /// State of the bus. Without it documents are accepted and wait, so this is no failure.
+    fn bus_health(&self) -> HealthReport {
+        let report = HealthReport::healthy().with("relay_backlog", self.0.backlog.events());
+        match self.0.events.state().connected {
+            None => report,
+            Some(connected) => report
+                .with("kafka_connected", connected)
+                .degraded_unless(connected),
+        }
+    }
+
     /// State of the service.
     pub(crate) async fn health(&self) -> HealthReport {
         match self.0.store.stats().await {
@@ -439,7 +454,7 @@ impl Documents {
                 let age = stats.oldest.map_or(Duration::ZERO, |oldest| {
                     (self.0.clock.now() - oldest).to_std().unwrap_or_default()
                 });
-                HealthReport::healthy()
+                self.bus_health()
                     .with("store", "ok")
                     .with("queue_depth", stats.queued)
                     .with("oldest_queued_seconds", age.as_secs())

@@ -34,6 +34,8 @@ pub struct StackConfig {
     pub shutdown_grace: Duration,
     /// Secret with which services vouch for each other.
     pub service_key: Secret,
+    /// The bus of the services: `memory://`, `kafka://host:port,…` or `host:port,…`.
+    pub events: String,
     /// Fixes the clock-independent parts.
     pub seed: u64,
     /// Port of each service; 0 picks a free one.
@@ -66,6 +68,17 @@ pub struct DemoConfig {
     pub email: String,
 }
 
+impl StackConfig {
+    /// The URI of the bus; brokers alone are Kafka's.
+    pub fn events_uri(&self) -> String {
+        if self.events.contains("://") {
+            self.events.clone()
+        } else {
+            format!("kafka://{}", self.events)
+        }
+    }
+}
+
 impl Section for StackConfig {
     const NAME: &'static str = "stack";
     const DEFAULTS: &'static str = include_str!("../config.default.toml");
@@ -77,6 +90,7 @@ impl Section for StackConfig {
         ("LOG_LEVEL", "log.filter"),
         ("PROFILE", "profile"),
         ("SEED", "seed"),
+        ("KAFKA_BROKERS", "events"),
         ("GATEWAY_PORT", "ports.gateway"),
         ("AUTH_PORT", "ports.auth"),
         ("DOCUMENT_PORT", "ports.document"),
@@ -116,6 +130,11 @@ impl Section for StackConfig {
                 "must look like `http://host:port`",
             );
         }
+        problems.check(
+            touchstone_events::is_uri(&self.events_uri()),
+            "events",
+            "must be `memory://` or the brokers of Kafka, `host:port,…` (`KAFKA_BROKERS`)",
+        );
         let key = self.service_key.expose().len();
         problems.check(
             key == 0 || key >= 32,

@@ -147,7 +147,7 @@ impl Stack {
         };
         connect_others(&settings, &plan, &common.mesh);
         let bus: Arc<dyn EventBus> =
-            touchstone_events::open("memory://").map_err(StartError::Events)?;
+            touchstone_events::open(&settings.stack.events_uri()).map_err(StartError::Events)?;
         let life = Lifecycle::new();
         let mut stack = Self {
             settings,

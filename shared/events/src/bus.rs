@@ -162,6 +162,11 @@ impl Classify for Error {
     }
 }
 
+/// Whether [`open`] knows the URI.
+pub fn is_uri(uri: &str) -> bool {
+    uri == "memory://" || KafkaOptions::parse(uri).is_ok()
+}
+
 /// Opens the bus that the URI names; services of one process share what this returns.
 pub fn open(uri: &str) -> Result<Arc<dyn EventBus>, Error> {
     match uri {

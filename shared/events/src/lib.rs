@@ -10,9 +10,10 @@ mod relay;
 
 pub use backoff::Backoff;
 pub use bus::{
-    Acknowledge, BusState, Delivery, Error, EventBus, EventSource, GroupState, Subscription, open,
+    Acknowledge, BusState, Delivery, Error, EventBus, EventSource, GroupState, Subscription,
+    is_uri, open,
 };
 pub use consumer::{Consumer, Failure, Handler};
 pub use kafka::{KafkaBus, KafkaOptions};
 pub use memory::MemoryBus;
-pub use relay::{Relay, RelayOptions, Waker};
+pub use relay::{Backlog, Relay, RelayOptions, Waker};

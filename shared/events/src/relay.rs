@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -48,6 +49,17 @@ impl Waker {
     }
 }
 
+/// How much a relay could not send; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog(Arc<AtomicU64>);
+
+impl Backlog {
+    /// Events that waited when the relay last failed; none once it sent everything.
+    pub fn events(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Publishes what waits in an outbox. Several relays on one outbox are safe: events may be
 /// published twice, and never get lost or change their order.
 pub struct Relay {
@@ -56,6 +68,7 @@ pub struct Relay {
     clock: Arc<dyn Clock>,
     options: RelayOptions,
     waker: Waker,
+    backlog: Backlog,
 }
 
 impl fmt::Debug for Relay {
@@ -80,12 +93,18 @@ impl Relay {
             clock,
             options,
             waker: Waker::default(),
+            backlog: Backlog::default(),
         }
     }
 
     /// What a service calls after a commit that appended events.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// What the relay tells of its backlog.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// Works in a tracked task until the soft stop. Subscribe first: a bus hands an event only to
@@ -106,10 +125,14 @@ impl Relay {
             let pause = match self.drain().await {
                 Ok(()) => {
                     failures = 0;
+                    self.backlog.0.store(0, Ordering::Relaxed);
                     self.options.poll
                 }
                 Err(error) => {
                     failures += 1;
+                    if let Ok(waiting) = self.outbox.backlog().await {
+                        self.backlog.0.store(waiting, Ordering::Relaxed);
+                    }
                     tracing::warn!(error, failures, "relaying events failed, trying again");
                     tokio::time::sleep(self.options.backoff.after(failures)).await;
                     continue;

@@ -49,6 +49,9 @@ pub trait Outbox: Send + Sync + std::fmt::Debug + 'static {
     /// The oldest events that were not sent, in the order of their commits.
     async fn pending(&self, limit: u32) -> Result<Vec<Event>, Error>;
 
+    /// How many events were not sent.
+    async fn backlog(&self) -> Result<u64, Error>;
+
     /// Marks events that the bus took.
     async fn mark_sent(&self, ids: &[EventId], at: DateTime<Utc>) -> Result<(), Error>;
 
@@ -80,6 +83,13 @@ impl Outbox for Database {
                 })
             })
             .collect()
+    }
+
+    async fn backlog(&self) -> Result<u64, Error> {
+        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+            .fetch_one(self.read())
+            .await?;
+        Ok(waiting.unsigned_abs())
     }
 
     async fn mark_sent(&self, ids: &[EventId], at: DateTime<Utc>) -> Result<(), Error> {

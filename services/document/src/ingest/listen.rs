@@ -102,6 +102,7 @@ impl Ingestor {
     }
 
     async fn measure(&self) {
+        self.measure_bus();
         let Ok(stats) = self.0.store.stats().await else {
             return;
         };
@@ -112,6 +113,21 @@ impl Ingestor {
         self.0.metrics.queue_depth.set(gauge(stats.queued));
         self.0.metrics.queue_age.set(age.max(0));
         self.0.metrics.dead_letters.set(gauge(stats.dead_letters));
+    }
+}
+
+impl Ingestor {
+    fn measure_bus(&self) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let bus = self.0.events.state();
+        let lag = bus.groups.iter().map(|group| group.lag).sum();
+        self.0.metrics.consumer_lag.set(gauge(lag));
+        self.0
+            .metrics
+            .relay_backlog
+            .set(gauge(self.0.backlog.events()));
+        let connected = bus.connected.unwrap_or(true);
+        self.0.metrics.bus_connected.set(i64::from(connected));
     }
 }
 

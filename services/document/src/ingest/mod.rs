@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use touchstone_api::events::WorkAction;
 use touchstone_client::{EmbeddingClient, VectorClient};
 use touchstone_error::{Classify, chain};
-use touchstone_events::Waker;
+use touchstone_events::{Backlog, EventBus, Waker};
 use touchstone_identity::Caller;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_types::{Clock, DocumentId, EventId, IdSource, TenantId};
@@ -97,6 +97,9 @@ pub(crate) struct Inner {
     pub metrics: Metrics,
     pub wake: Wake,
     pub relay: Waker,
+    /// What the relay could not send.
+    pub backlog: Backlog,
+    pub events: Arc<dyn EventBus>,
     pub life: Lifecycle,
 }
 

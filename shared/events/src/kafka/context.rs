@@ -118,6 +118,9 @@ impl ClientContext for Membership {
         };
         let lag = self.marks.partitions().into_iter().filter_map(|partition| {
             let told = topic.partitions.get(&partition)?;
+            if told.hi_offset >= 0 {
+                self.marks.compare(partition, told.hi_offset);
+            }
             let mark = self.marks.mark(partition).unwrap_or(told.committed_offset);
             // Nothing committed: all that is there waits.
             let from = if mark < 0 {
@@ -167,5 +170,8 @@ impl ConsumerContext for Membership {
 
 fn partitions(list: &TopicPartitionList) -> Vec<i32> {
     let elements = list.elements();
-    elements.iter().map(TopicPartitionListElem::partition).collect()
+    elements
+        .iter()
+        .map(TopicPartitionListElem::partition)
+        .collect()
 }

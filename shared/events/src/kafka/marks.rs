@@ -1,6 +1,6 @@
 //! The partitions that a member of a group holds, and how far it is in each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::watermark::Watermark;
@@ -15,6 +15,8 @@ struct State {
     partitions: HashMap<i32, Held>,
     /// Grows with every assignment, so that work of an earlier one is known.
     generation: u64,
+    /// Partitions whose log is shorter than it was: the cluster lost it.
+    lost: BTreeSet<i32>,
 }
 
 #[derive(Debug)]
@@ -78,23 +80,43 @@ impl Marks {
         }
     }
 
-    /// An event was read from a partition of ours.
+    /// An event was read from a partition of ours. None when the partition has to be read from
+    /// its beginning instead.
     pub fn take(self: &Arc<Self>, partition: i32, offset: i64) -> Option<Slot> {
         let mut state = self.state();
-        let anew = state.generation + 1;
         let held = state.partitions.get_mut(&partition)?;
         if held.offsets.has_passed(offset) {
-            *held = Held::new(anew);
+            state.lost.insert(partition);
+            return None;
         }
         let generation = held.generation;
         held.offsets.take(offset);
-        state.generation = state.generation.max(generation);
         Some(Slot {
             marks: Arc::clone(self),
             partition,
             generation,
             offset,
         })
+    }
+
+    /// The log of a partition of ours ends here.
+    pub fn compare(&self, partition: i32, end: i64) {
+        let mut state = self.state();
+        let held = state.partitions.get(&partition);
+        if held.and_then(|held| held.offsets.mark()) > Some(end) {
+            state.lost.insert(partition);
+        }
+    }
+
+    /// Partitions that have to be read from their beginning; they count as assigned anew.
+    pub fn lost(&self) -> Vec<i32> {
+        let lost = std::mem::take(&mut self.state().lost);
+        let mut ours = self.partitions();
+        ours.retain(|partition| lost.contains(partition));
+        if !ours.is_empty() {
+            self.assign(ours.iter().copied());
+        }
+        ours
     }
 
     fn finish(&self, slot: &Slot) {
@@ -126,6 +148,11 @@ impl Marks {
     /// The mark of a partition of ours.
     pub fn mark(&self, partition: i32) -> Option<i64> {
         self.state().partitions.get(&partition)?.offsets.mark()
+    }
+
+    /// Counts assignments.
+    pub fn generation(&self) -> u64 {
+        self.state().generation
     }
 
     /// The partitions that are ours.
@@ -164,16 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_begins_anew_forgets_the_old_offsets() {
+    fn a_log_that_lost_its_end_is_read_from_its_beginning() {
         let marks = Arc::new(Marks::default());
-        marks.assign([0]);
+        marks.assign([0, 1, 2]);
         let old = marks.take(0, 50).unwrap();
-        marks.take(0, 51).unwrap().done();
-        let new = marks.take(0, 0).unwrap();
+        marks.take(1, 7).unwrap().done();
+        marks.take(2, 7).unwrap().done();
+        assert!(marks.take(0, 3).is_none());
+        marks.compare(1, 5);
+        marks.compare(2, 8);
+        let mut lost = marks.lost();
+        lost.sort_unstable();
+        assert_eq!((lost, marks.lost()), (vec![0, 1], Vec::new()));
         assert!(old.is_stale());
         old.done();
         assert_eq!(marks.mark(0), None);
-        new.done();
-        assert_eq!(marks.mark(0), Some(1));
+        marks.take(0, 0).unwrap().done();
+        assert_eq!((marks.mark(0), marks.mark(2)), (Some(1), Some(8)));
     }
 }

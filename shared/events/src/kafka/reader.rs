@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset};
 use tokio::runtime::Handle;
 use touchstone_error::chain;
 
@@ -20,6 +20,8 @@ use crate::{Backoff, Error};
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// Longest wait for a record, so that the stop and the marks are seen to.
 const POLL: Duration = Duration::from_millis(50);
+/// Longest wait for the beginning of a log.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads a topic as a member of a group until told to stop.
 pub struct Reader {
@@ -84,8 +86,11 @@ impl Reader {
     }
 
     fn follow(&self, member: &Member) -> KafkaResult<()> {
+        let marks = &self.membership.marks;
         let mut committed = Instant::now();
         let mut paused = false;
+        // The assignment during which the cluster was out of reach, while that is not settled.
+        let mut outage = None;
         while !self.stopped() {
             match member.poll(POLL) {
                 Some(Ok(message)) => self.take(&message),
@@ -95,9 +100,21 @@ impl Reader {
                 }
                 Some(Err(error)) => {
                     tracing::debug!(error = %error, "reading `{}` failed", self.topic);
+                    outage.get_or_insert(marks.generation());
                 }
                 None => {}
             }
+            if outage.is_some_and(|before| marks.generation() > before) {
+                outage = None;
+                // The group was divided while the cluster had no such topic, and would stay so.
+                if marks.partitions().is_empty() {
+                    self.topics.forget();
+                    return Err(KafkaError::MessageConsumption(
+                        RDKafkaErrorCode::UnknownTopicOrPartition,
+                    ));
+                }
+            }
+            self.begin_anew(member)?;
             paused = self.hold_back(member, paused)?;
             if committed.elapsed() >= COMMIT_EVERY {
                 committed = Instant::now();
@@ -127,6 +144,22 @@ impl Reader {
                 crate::queue::Ticket::done(slot);
             }
         }
+    }
+
+    /// A cluster that lost its data begins its logs again, and the library may go on in the middle
+    /// of the new one.
+    fn begin_anew(&self, member: &Member) -> KafkaResult<()> {
+        for partition in self.membership.marks.lost() {
+            tracing::warn!(
+                partition,
+                "`{}` lost events, reading what is there",
+                self.topic
+            );
+            self.membership.queue.forget_stale();
+            let topic = &self.membership.topic;
+            member.seek(topic, partition, Offset::Beginning, SEEK_TIMEOUT)?;
+        }
+        Ok(())
     }
 
     /// Stops fetching while too much waits here; the partitions stay ours.

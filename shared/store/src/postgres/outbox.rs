@@ -60,6 +60,8 @@ pub const HOLD: &str = "UPDATE outbox_lease SET holder = $1, \
 /// The oldest events that were not sent.
 pub const PENDING: &str = "SELECT id, topic, key, at, traceparent, payload FROM outbox \
      WHERE sent_at IS NULL ORDER BY seq LIMIT $1";
+/// How many events were not sent.
+pub const BACKLOG: &str = "SELECT count(*) FROM outbox WHERE sent_at IS NULL";
 /// Marks events that the bus took.
 pub const MARK: &str = "UPDATE outbox SET sent_at = $2 WHERE id = ANY($1) AND sent_at IS NULL";
 /// Frees the lease when nothing waits any more.
@@ -125,6 +127,13 @@ impl Outbox for Database {
                 .fetch_all(connection)
                 .await?;
             rows.iter().map(event).collect()
+        })
+    }
+
+    async fn backlog(&self) -> Result<u64, Error> {
+        read!(self, |connection| {
+            let waiting: i64 = sqlx::query_scalar(BACKLOG).fetch_one(connection).await?;
+            Ok(waiting.unsigned_abs())
         })
     }
 
