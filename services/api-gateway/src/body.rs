@@ -87,6 +87,9 @@ pub(crate) enum Dialect {
 const TIMEOUT: &str = "gateway.stream_timeout";
 /// Why it was cut.
 const TOO_LONG: &str = "the stream took longer than a stream may";
+/// A comment, which readers of events skip: it keeps proxies and clients from thinking that
+/// nobody is there any more.
+const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 
 /// A response's body. Frames pass unchanged; silence and endless streams are cut, and a stream of
 /// events that breaks ends with an event that says so. Dropping it drops the service's response.
@@ -94,29 +97,55 @@ pub(crate) struct WatchedBody {
     inner: Body,
     dialect: Dialect,
     limits: Streams,
-    /// Runs out when the service is silent.
-    idle: Pin<Box<Sleep>>,
+    /// Runs out when there is something to do about the service's silence.
+    timer: Pin<Box<Sleep>>,
+    /// When the silence has lasted too long.
+    silent_until: Instant,
     /// When a stream of events must end.
     end: Instant,
     /// The last bytes, to know whether an event is complete.
-    tail: [u8; 2],
+    tail: [u8; 4],
     finished: bool,
-    _open: Option<OpenStream>,
+    _open: Option<Open>,
 }
 
 impl WatchedBody {
     pub fn new(inner: Body, dialect: Dialect, limits: Streams, streams: &Gauge) -> Self {
         let now = Instant::now();
-        Self {
+        let mut body = Self {
             inner,
             dialect,
             limits,
-            idle: Box::pin(tokio::time::sleep_until(now + limits.idle)),
+            timer: Box::pin(tokio::time::sleep_until(now)),
+            silent_until: now + limits.idle,
             end: now + limits.longest,
-            tail: *b"\n\n",
+            tail: *b"\n\n\n\n",
             finished: false,
-            _open: (dialect != Dialect::Plain).then(|| OpenStream::new(streams)),
-        }
+            _open: (dialect != Dialect::Plain).then(|| Open::new(streams)),
+        };
+        body.set_timer(now);
+        body
+    }
+
+    /// Waits for the first of heartbeat, silence and end.
+    fn set_timer(&mut self, now: Instant) {
+        let next = if self.dialect == Dialect::Plain {
+            self.silent_until
+        } else if self.limits.heartbeat.is_zero() {
+            self.silent_until.min(self.end)
+        } else {
+            let heartbeat = now + self.limits.heartbeat;
+            heartbeat.min(self.silent_until).min(self.end)
+        };
+        self.timer.as_mut().reset(next);
+    }
+
+    /// Whether an event could begin here.
+    fn at_boundary(&self) -> bool {
+        matches!(
+            self.tail,
+            [_, _, b'\n', b'\n'] | [_, _, b'\r', b'\r'] | [b'\r', b'\n', b'\r', b'\n']
+        )
     }
 
     /// The last frame of a stream that broke.
@@ -139,15 +168,18 @@ impl WatchedBody {
                 format!("data: {}\n\n", json!({ "error": error }))
             }
         };
-        let gap = if self.tail == *b"\n\n" { "" } else { "\n\n" };
+        let gap = if self.at_boundary() { "" } else { "\n\n" };
         Ok(Frame::data(Bytes::from(format!("{gap}{event}"))))
     }
 
     fn remember(&mut self, data: &[u8]) {
-        match data {
-            [.., before, last] => self.tail = [*before, *last],
-            [only] => self.tail = [self.tail[1], *only],
-            [] => {}
+        if let Some(last) = data.last_chunk() {
+            self.tail = *last;
+            return;
+        }
+        for byte in data {
+            self.tail.rotate_left(1);
+            self.tail[3] = *byte;
         }
     }
 }
@@ -172,13 +204,8 @@ impl HttpBody for WatchedBody {
                 if let Some(data) = frame.data_ref() {
                     self.remember(data);
                 }
-                let idle = now + self.limits.idle;
-                let next = if self.dialect == Dialect::Plain {
-                    idle
-                } else {
-                    idle.min(self.end)
-                };
-                self.idle.as_mut().reset(next);
+                self.silent_until = now + self.limits.idle;
+                self.set_timer(now);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(
@@ -189,13 +216,23 @@ impl HttpBody for WatchedBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                ready!(self.idle.as_mut().poll(cx));
-                let detail = if Instant::now() >= self.end && self.dialect != Dialect::Plain {
-                    TOO_LONG
-                } else {
-                    "the service fell silent"
-                };
-                Poll::Ready(Some(self.break_off(TIMEOUT, detail)))
+                while self.timer.as_mut().poll(cx).is_ready() {
+                    let now = Instant::now();
+                    if now >= self.end && self.dialect != Dialect::Plain {
+                        return Poll::Ready(Some(self.break_off(TIMEOUT, TOO_LONG)));
+                    }
+                    if now >= self.silent_until {
+                        let detail = "the service fell silent";
+                        return Poll::Ready(Some(self.break_off(TIMEOUT, detail)));
+                    }
+                    self.set_timer(now);
+                    // Inside an event a comment would become part of it.
+                    if self.at_boundary() {
+                        let heartbeat = Bytes::from_static(HEARTBEAT);
+                        return Poll::Ready(Some(Ok(Frame::data(heartbeat))));
+                    }
+                }
+                Poll::Pending
             }
         }
     }
@@ -212,17 +249,17 @@ impl HttpBody for WatchedBody {
     }
 }
 
-/// Counts a stream while it is open.
-struct OpenStream(Gauge);
+/// Counts something while it is open.
+pub(crate) struct Open(Gauge);
 
-impl OpenStream {
-    fn new(gauge: &Gauge) -> Self {
+impl Open {
+    pub fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -5,6 +5,10 @@ use http::{HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Section};
 
+use crate::edge::EdgeConfig;
+use crate::traffic::CacheConfig;
+use crate::websocket::WebSocketConfig;
+
 /// Configuration; `config.default.toml` is the reference.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +34,12 @@ pub struct Config {
     pub streams: Streams,
     /// Limits by class of route.
     pub classes: Classes,
+    /// Answers that are used again.
+    pub cache: CacheConfig,
+    /// WebSockets.
+    pub websocket: WebSocketConfig,
+    /// Connections.
+    pub edge: EdgeConfig,
 }
 
 /// Limits on headers.
@@ -59,6 +69,9 @@ pub struct Streams {
     /// Longest silence inside a response.
     #[serde(with = "humantime_serde")]
     pub idle: Duration,
+    /// Silence after which a comment is sent between two events; 0 sends none.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
     /// Longest stream of events.
     #[serde(with = "humantime_serde")]
     pub longest: Duration,
@@ -119,6 +132,10 @@ impl Classes {
 impl Section for Config {
     const NAME: &'static str = "gateway";
     const DEFAULTS: &'static str = include_str!("../config.default.toml");
+    const PLAIN: &'static [(&'static str, &'static str)] = &[
+        ("TLS_CERT_FILE", "edge.certificate_file"),
+        ("TLS_KEY_FILE", "edge.key_file"),
+    ];
 
     fn validate(&self, problems: &mut Problems) {
         for (name, limits) in self.classes.all() {
@@ -155,6 +172,9 @@ impl Section for Config {
             "probe_timeout",
             "must be positive",
         );
+        self.cache.check(problems);
+        self.websocket.check(problems);
+        self.edge.check(problems);
         for origin in &self.cors.origins {
             if origin == "*" {
                 problems.check(

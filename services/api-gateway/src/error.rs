@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use touchstone_client::TransportError;
@@ -24,6 +25,27 @@ pub enum Error {
         #[source]
         source: TransportError,
     },
+    /// The body of an answer broke off while others waited for it.
+    #[error("the service `{0}` did not finish its answer")]
+    CutShort(&'static str),
+    /// The connection of a WebSocket could not be made.
+    #[error("the service `{service}` did not accept a WebSocket")]
+    Upgrade {
+        /// Which service.
+        service: &'static str,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
+    /// A page of another origin wants a WebSocket.
+    #[error("pages of this origin may not open WebSockets here")]
+    Origin,
+    /// The connection cannot be upgraded.
+    #[error("this connection cannot become a WebSocket; use HTTP/1.1")]
+    NoUpgrade,
+    /// There are as many WebSockets as there may be.
+    #[error("there are as many WebSockets as there may be")]
+    TooManyWebSockets,
     /// The deadline of the request's class passed.
     #[error("the request took longer than its deadline")]
     Deadline,
@@ -61,21 +83,40 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether something poorer than what was asked for is better than this.
+    pub(crate) const fn may_be_degraded(&self) -> bool {
+        matches!(self, Self::ServiceUnavailable { .. } | Self::Broken { .. })
+    }
+}
+
 impl Classify for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::ServiceUnavailable { .. } | Self::Broken { .. } => ErrorKind::Unavailable,
+            Self::ServiceUnavailable { .. }
+            | Self::Broken { .. }
+            | Self::CutShort(_)
+            | Self::Upgrade { .. }
+            | Self::TooManyWebSockets => ErrorKind::Unavailable,
+            Self::Origin => ErrorKind::Forbidden,
             Self::Deadline => ErrorKind::Timeout,
             Self::TooLarge { .. } => ErrorKind::PayloadTooLarge,
             Self::HeadersTooLarge { .. } => ErrorKind::HeadersTooLarge,
-            Self::CredentialInQuery(_) | Self::Incomplete => ErrorKind::BadRequest,
+            Self::CredentialInQuery(_) | Self::Incomplete | Self::NoUpgrade => {
+                ErrorKind::BadRequest
+            }
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
             Self::ServiceUnavailable { .. } => "gateway.service_unavailable",
-            Self::Broken { .. } => "gateway.service_broke_off",
+            Self::Broken { .. } | Self::CutShort(_) | Self::Upgrade { .. } => {
+                "gateway.service_broke_off"
+            }
+            Self::Origin => "gateway.origin_refused",
+            Self::NoUpgrade => "gateway.no_upgrade",
+            Self::TooManyWebSockets => "gateway.too_many_websockets",
             Self::Deadline => "request.deadline",
             Self::TooLarge { .. } => "request.too_large",
             Self::HeadersTooLarge { .. } => "request.headers_too_large",
@@ -86,6 +127,29 @@ impl Classify for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         (self.kind() == ErrorKind::Unavailable).then_some(Duration::from_secs(1))
+    }
+}
+
+/// One failure for all who waited for the same call.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct SharedError(pub Arc<Error>);
+
+impl Classify for SharedError {
+    fn kind(&self) -> ErrorKind {
+        self.0.kind()
+    }
+
+    fn code(&self) -> &str {
+        self.0.code()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after()
+    }
+
+    fn detail(&self) -> String {
+        self.0.detail()
     }
 }
 

@@ -3,11 +3,14 @@ use std::sync::Arc;
 use http::HeaderValue;
 use touchstone_client::{Mesh, RetrievalClient};
 use touchstone_identity::Verifier;
+use touchstone_lifecycle::Lifecycle;
 use touchstone_telemetry::Metrics as Registry;
 use touchstone_types::IdSource;
 
 use crate::metrics::Metrics;
 use crate::routes::{HealthBoard, Specification};
+use crate::traffic::Traffic;
+use crate::websocket::Places;
 use crate::{BuildError, Config, Deps};
 
 /// The state of the gateway; cheap to clone.
@@ -22,10 +25,13 @@ struct Inner {
     metrics: Metrics,
     health: HealthBoard,
     specification: Specification,
+    traffic: Traffic,
+    web_sockets: Places,
+    life: Lifecycle,
 }
 
 impl Gateway {
-    pub fn new(config: Config, deps: Deps) -> Result<Self, BuildError> {
+    pub fn new(config: Config, deps: Deps, life: &Lifecycle) -> Result<Self, BuildError> {
         let origins = config.cors.origins.iter().map(|origin| {
             HeaderValue::from_str(origin).map_err(|_| BuildError::Origin(origin.clone()))
         });
@@ -34,6 +40,9 @@ impl Gateway {
             metrics: Metrics::new(&deps.metrics),
             health: HealthBoard::default(),
             specification: Specification::default(),
+            traffic: Traffic::new(&config.cache),
+            web_sockets: Places::new(&config.websocket),
+            life: life.clone(),
             config,
             deps,
         })))
@@ -77,5 +86,17 @@ impl Gateway {
 
     pub fn specification(&self) -> &Specification {
         &self.0.specification
+    }
+
+    pub fn traffic(&self) -> &Traffic {
+        &self.0.traffic
+    }
+
+    pub fn web_sockets(&self) -> &Places {
+        &self.0.web_sockets
+    }
+
+    pub fn life(&self) -> &Lifecycle {
+        &self.0.life
     }
 }

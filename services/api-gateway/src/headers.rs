@@ -1,8 +1,8 @@
 //! Which headers pass the gateway, and which it sets.
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED,
+    HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use touchstone_api::headers::{CLIENT_ADDRESS, DEADLINE, REQUEST_ID, TRACEPARENT};
@@ -41,7 +41,11 @@ pub(crate) fn of_request(
     client: Option<std::net::SocketAddr>,
 ) -> HeaderMap {
     strip_hop_by_hop(&mut headers);
-    for name in [HOST, EXPECT].iter().chain(&NEVER_FROM_OUTSIDE) {
+    // Services answer plainly; compression is ours, so that what is kept fits every client.
+    for name in [HOST, EXPECT, ACCEPT_ENCODING]
+        .iter()
+        .chain(&NEVER_FROM_OUTSIDE)
+    {
         headers.remove(name);
     }
     let mut set = |name: &'static str, value: Option<String>| {
@@ -96,7 +100,7 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Removes the headers of one connection, those that `Connection` names among them.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -131,6 +135,7 @@ mod tests {
             ("connection", "close, X-Custom"),
             ("x-custom", "1"),
             ("te", "trailers"),
+            ("accept-encoding", "br"),
             ("upgrade", "websocket"),
             ("host", "public.example"),
             ("x-forwarded-for", "1.2.3.4"),

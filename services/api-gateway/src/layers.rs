@@ -6,13 +6,14 @@
 //! |---|---|---|
 //! | 1 | security headers | here |
 //! | 2 | CORS | here; outside of 3, so that pages can read problems of 3 |
+//! | – | compression | `compression`, around 3 |
 //! | 3 | request id, trace, access log, panics | `touchstone_web::Surface` |
 //! | 4 | caps on headers, query, body | [`caps`] |
 //! | 5 | *limiter by address, before credentials cost anything* | its place is here |
 //! | 6 | credentials | [`authenticate`] |
 //! | 7 | *limiter by subject: after 6, so that a forged token buys no bucket* | its place is here |
 //! | 8 | route class and deadline | [`deadline`] |
-//! | 9 | *cache and coalescing* | its place is here |
+//! | 9 | cache and coalescing of reads and searches; epochs that writes end | `traffic` |
 //! | 10 | *bulkhead and adaptive concurrency* | its place is here |
 //! | 11 | *breaker* | its place is here |
 //! | 12 | *retry and hedge* | its place is here |
@@ -27,7 +28,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ETAG, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use touchstone_api::headers::{
@@ -45,6 +46,7 @@ use crate::body::CappedBody;
 use crate::config::HeaderLimits;
 use crate::gateway::Gateway;
 use crate::routes::table::{self, Class, Route};
+use crate::{compression, websocket};
 
 /// Methods that pages of other origins may use. Every method is forwarded: the service knows which
 /// ones a path has, and names them in `Allow`.
@@ -102,7 +104,7 @@ pub(crate) fn around_everything(gateway: &Gateway, surface: Router) -> Router {
     };
     // Pages of our own bring a wider policy.
     let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    surface.layer(
+    compression::around(surface).layer(
         ServiceBuilder::new()
             .layer(fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .layer(fixed(X_FRAME_OPTIONS, "DENY"))
@@ -132,6 +134,7 @@ fn cors(gateway: &Gateway) -> CorsLayer {
             AUTHORIZATION,
             CACHE_CONTROL,
             CONTENT_TYPE,
+            IF_NONE_MATCH,
             name(API_KEY),
             name(DEADLINE),
             name(IDEMPOTENCY_KEY),
@@ -139,6 +142,7 @@ fn cors(gateway: &Gateway) -> CorsLayer {
             name(TRACEPARENT),
         ])
         .expose_headers([
+            ETAG,
             RETRY_AFTER,
             name(DEGRADED),
             name(REQUEST_ID),
@@ -194,6 +198,9 @@ async fn caps(
 /// Lets known callers through, and anybody to the public paths.
 async fn authenticate(request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
+    if websocket::is_upgrade(&parts.method, &parts.headers) {
+        websocket::take_credential(&mut parts.headers);
+    }
     let public = parts
         .extensions
         .get::<Exchange>()

@@ -1,13 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+mod compression;
 mod config;
+mod edge;
 mod error;
 mod gateway;
 mod headers;
 mod layers;
 mod metrics;
 mod routes;
+mod traffic;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -19,7 +23,10 @@ use touchstone_telemetry::Metrics;
 use touchstone_types::IdSource;
 
 pub use config::{Classes, Config, Cors, HeaderLimits, Limits, Streams};
+pub use edge::{EdgeConfig, edge};
 pub use error::{BuildError, Error};
+pub use traffic::CacheConfig;
+pub use websocket::WebSocketConfig;
 
 /// Name of the service in the mesh, the configuration and the metrics.
 pub const SERVICE: &str = "gateway";
@@ -68,6 +75,6 @@ impl Deps {
     reason = "every service is built by the same signature"
 )]
 pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Router, BuildError> {
-    let gateway = gateway::Gateway::new(config, deps)?;
+    let gateway = gateway::Gateway::new(config, deps, life)?;
     Ok(routes::router(&gateway, life))
 }

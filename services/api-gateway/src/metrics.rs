@@ -16,6 +16,50 @@ pub(crate) struct Forwarded {
     pub outcome: &'static str,
 }
 
+/// How a read came by its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CacheResult {
+    /// From what was kept.
+    Hit,
+    /// By a call of its own.
+    Miss,
+    /// By the call of another one.
+    Collapsed,
+    /// From what was kept too long, because the service failed.
+    Stale,
+    /// By a call, as the client insisted.
+    Bypass,
+}
+
+/// Labels of a read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Cached {
+    result: &'static str,
+}
+
+/// What was given instead of what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Rung {
+    /// Passages without an answer.
+    Passages,
+    /// The last answer to the same question.
+    StaleAnswer,
+    /// The last answer to the same read.
+    StaleRead,
+}
+
+/// Labels of a degraded answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Degraded {
+    rung: &'static str,
+}
+
+/// Labels of the end of a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Ended {
+    reason: &'static str,
+}
+
 /// The handles.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -23,8 +67,11 @@ pub(crate) struct Metrics {
     pub upstream: Family<Forwarded, Histogram, fn() -> Histogram>,
     /// Streams of events that are open.
     pub streams: Gauge,
-    /// Answers without generation.
-    pub degraded: Counter,
+    /// WebSockets that are open.
+    pub web_sockets: Gauge,
+    degraded: Family<Degraded, Counter>,
+    cached: Family<Cached, Counter>,
+    ended: Family<Ended, Counter>,
 }
 
 impl Metrics {
@@ -36,7 +83,37 @@ impl Metrics {
                 "Time to the head of a service's response",
             ),
             streams: scope.gauge("open_streams", "Streams of events that are open"),
-            degraded: scope.counter("degraded_answers", "Answers with passages only"),
+            web_sockets: scope.gauge("open_websockets", "WebSockets that are open"),
+            degraded: scope.counter_by(
+                "degraded_answers",
+                "Answers poorer than what was asked for, by what was given",
+            ),
+            cached: scope.counter_by("cached_reads", "Reads, by how they came by their answer"),
+            ended: scope.counter_by("websockets_ended", "WebSockets that ended, by reason"),
         }
+    }
+
+    pub fn degraded(&self, rung: Rung) {
+        let rung = match rung {
+            Rung::Passages => "passages",
+            Rung::StaleAnswer => "stale_answer",
+            Rung::StaleRead => "stale_read",
+        };
+        self.degraded.get_or_create(&Degraded { rung }).inc();
+    }
+
+    pub fn cached(&self, result: CacheResult) {
+        let result = match result {
+            CacheResult::Hit => "hit",
+            CacheResult::Miss => "miss",
+            CacheResult::Collapsed => "collapsed",
+            CacheResult::Stale => "stale",
+            CacheResult::Bypass => "bypass",
+        };
+        self.cached.get_or_create(&Cached { result }).inc();
+    }
+
+    pub fn web_socket_ended(&self, reason: &'static str) {
+        self.ended.get_or_create(&Ended { reason }).inc();
     }
 }

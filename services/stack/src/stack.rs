@@ -9,7 +9,7 @@ use touchstone_client::{AuthKeys, Common, Mesh};
 use touchstone_config::Secret;
 use touchstone_events::EventBus;
 use touchstone_identity::{AccessPolicy, ServiceKey, Verifier};
-use touchstone_lifecycle::{BindError, Lifecycle, Listener, ShutdownReport};
+use touchstone_lifecycle::{BindError, Lifecycle, Listener, ShutdownReport, TlsError};
 use touchstone_store::{DirLock, DirLockError};
 use touchstone_telemetry::Metrics;
 use touchstone_types::{IdSource, SystemClock};
@@ -94,6 +94,9 @@ pub enum StartError {
     /// The bus cannot be opened.
     #[error("the event bus cannot be opened")]
     Events(#[source] touchstone_events::Error),
+    /// The certificate of the gateway or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A service cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -145,6 +148,13 @@ impl Stack {
             clock,
             ids: IdSource::system(),
         };
+        // Mistakes in certificates are told before anything is built.
+        let edge = if plan.listen && plan.services.contains(&Service::Gateway) {
+            let edge = touchstone_api_gateway::edge(&settings.gateway, &common.metrics)?;
+            Some(edge)
+        } else {
+            None
+        };
         connect_others(&settings, &plan, &common.mesh);
         let bus: Arc<dyn EventBus> =
             touchstone_events::open(&settings.stack.events_uri()).map_err(StartError::Events)?;
@@ -174,8 +184,14 @@ impl Stack {
         }
         for (service, listener) in listeners {
             stack.addresses.insert(service, listener.address());
-            if let Some(router) = stack.routers.get(&service) {
-                stack.life.serve(listener, router.clone());
+            let Some(router) = stack.routers.get(&service).cloned() else {
+                continue;
+            };
+            match &edge {
+                Some(edge) if service == Service::Gateway => {
+                    stack.life.serve_edge(listener, router, edge.clone());
+                }
+                _ => stack.life.serve(listener, router),
             }
         }
         Ok(stack)

@@ -43,6 +43,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("redis", &["cache"]),
     ("rdkafka", &["events"]),
     ("jsonwebtoken", &["identity"]),
+    ("http-cache-semantics", &["api-gateway"]),
     (
         "sqlx",
         &[

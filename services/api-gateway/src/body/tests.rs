@@ -7,6 +7,7 @@ use super::*;
 
 const LIMITS: Streams = Streams {
     idle: Duration::from_mins(1),
+    heartbeat: Duration::ZERO,
     longest: Duration::from_secs(90),
 };
 
@@ -67,6 +68,43 @@ async fn silence_and_endless_streams_are_cut() {
     assert!(endless.contains("longer than a stream may"), "{endless}");
 }
 
+/// The frames of a stream that falls silent after `parts`.
+async fn with_heartbeats(parts: &'static [&'static str]) -> Vec<Bytes> {
+    let limits = Streams {
+        heartbeat: Duration::from_secs(25),
+        ..LIMITS
+    };
+    let parts = stream::iter(parts.iter().map(|part| Ok::<_, std::io::Error>(*part)));
+    let body = Body::from_stream(parts.chain(stream::pending()));
+    let body = WatchedBody::new(body, Dialect::Events, limits, &Gauge::default());
+    let frames: Vec<_> = StreamExt::collect(Body::new(body).into_data_stream()).await;
+    frames.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_beats_between_events_and_is_cut_all_the_same() {
+    // After the first 60 seconds of silence it is over, with two beats on the way.
+    for boundary in ["data: 1\n\n", "data: 1\r\n\r\n", "data: 1\r\r"] {
+        let parts: &'static [&'static str] = Box::leak(Box::new([boundary]));
+        let frames = with_heartbeats(parts).await;
+        assert_eq!(frames[1..3], [HEARTBEAT, HEARTBEAT], "{boundary:?}");
+        assert!(frames[3].starts_with(b"event: error"), "{boundary:?}");
+        assert_eq!(frames.len(), 4, "{boundary:?}");
+    }
+    let before_the_first = with_heartbeats(&[]).await;
+    assert_eq!(before_the_first[..2], [HEARTBEAT, HEARTBEAT]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_heart_beats_inside_an_event() {
+    for inside in ["data: 1", "data: 1\n", "event: x\ndata: 1\r\n", "\r"] {
+        let parts: &'static [&'static str] = Box::leak(Box::new(["data: 0\n\n", inside]));
+        let frames = with_heartbeats(parts).await;
+        assert_eq!(frames.len(), 3, "{inside:?}: {frames:?}");
+        assert!(frames[2].starts_with(b"\n\nevent: error"), "{inside:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_may_be_as_large_as_its_cap_and_no_larger() {
     let body = |size: usize| CappedBody::new(Body::from(vec![0; size]), 10);
@@ -81,7 +119,7 @@ async fn a_body_may_be_as_large_as_its_cap_and_no_larger() {
 #[test]
 fn open_streams_are_counted_while_they_are_open() {
     let gauge = Gauge::default();
-    let open = OpenStream::new(&gauge);
+    let open = Open::new(&gauge);
     assert_eq!(gauge.get(), 1);
     drop(open);
     assert_eq!(gauge.get(), 0);

@@ -1,5 +1,5 @@
-//! `POST /ask`: forwarded like everything else, and answered from retrieval when generation is
-//! away.
+//! `POST /ask`: forwarded like everything else. When generation is away, answered with passages
+//! from retrieval; when that is away too, with the last answer to the same question.
 
 use std::fmt::Write;
 
@@ -25,10 +25,16 @@ use uuid::Uuid;
 use crate::Error;
 use crate::gateway::Gateway;
 use crate::layers::Exchange;
-use crate::routes::forward::{passed_on, send};
+use crate::metrics::Rung;
+use crate::routes::forward::{Outgoing, passed_on, send};
+use crate::traffic::{self, Kept};
 
 /// What is missing from a degraded answer.
 const GENERATION: &str = "generation";
+/// What else is missing from an answer that was kept.
+const RETRIEVAL: &str = "retrieval";
+/// Says that the answer is an old one.
+const STALE: &str = "stale-answer";
 /// Passages of an answer unless the request says otherwise; generation's default too.
 const PASSAGES: usize = 5;
 
@@ -45,16 +51,25 @@ pub(crate) async fn ask(
         .await
         .map_err(|_| Error::Incomplete)?
         .to_bytes();
-    let answered = send(gateway, exchange, context, parts, Body::from(body.clone())).await;
+    let caller = parts.extensions.get::<Caller>();
+    let epoch = caller.map(|caller| traffic::epoch_of_answers(gateway, caller));
+    let outgoing = Outgoing::Whole(body.clone());
+    let answered = send(gateway, exchange, context, parts, outgoing).await;
     let failure = match answered {
         Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => {
+            let (response, whole) = traffic::readable(gateway, response).await;
+            if let (Some(caller), Some(epoch), Some(whole)) = (caller, epoch, whole)
+                && let Ok(question) = serde_json::from_slice(&body)
+            {
+                traffic::remember(gateway, &question, caller, epoch, whole);
+            }
             return Ok(passed_on(gateway, exchange, response));
         }
         Ok(response) => passed_on(gateway, exchange, response),
-        Err(error @ Error::ServiceUnavailable { .. }) => Problem::from(error).into_response(),
+        Err(error) if error.may_be_degraded() => Problem::from(error).into_response(),
         Err(error) => return Err(error.into()),
     };
-    let Some(caller) = parts.extensions.get::<Caller>() else {
+    let Some(caller) = caller else {
         return Ok(failure);
     };
     let request = read(parts, &body)?;
@@ -66,14 +81,33 @@ pub(crate) async fn ask(
     };
     match gateway.retrieval().search(caller, &search).await {
         Ok(found) => {
-            gateway.metrics().degraded.inc();
-            Ok(answer(&request, found))
+            gateway.metrics().degraded(Rung::Passages);
+            Ok(answer(&request, compose(&request, found)))
         }
         Err(error) => {
             tracing::debug!(error = %touchstone_error::chain(&error), "no passages either");
-            Ok(failure)
+            let question = serde_json::from_slice(&body).unwrap_or_default();
+            let old =
+                traffic::recall(gateway, &question, caller).and_then(|kept| again(&request, &kept));
+            let Some(old) = old else {
+                return Ok(failure);
+            };
+            gateway.metrics().degraded(Rung::StaleAnswer);
+            Ok(answer(&request, old))
         }
     }
+}
+
+/// An answer that was kept, given again.
+fn again(request: &AskRequest, kept: &Kept) -> Option<AskResponse> {
+    let mut answer: AskResponse = serde_json::from_slice(&kept.body).ok()?;
+    let missing = [GENERATION, RETRIEVAL, STALE].map(str::to_owned);
+    answer.degraded.retain(|part| !missing.contains(part));
+    answer.degraded.splice(0..0, missing);
+    // This answer is in no conversation, and nobody worked for it.
+    answer.conversation_id = conversation(request);
+    answer.usage = Usage::default();
+    Some(answer)
 }
 
 /// Reads what generation would have read, with the same refusals.
@@ -103,8 +137,7 @@ fn read(parts: &Parts, body: &[u8]) -> Result<AskRequest, Problem> {
     Ok(request)
 }
 
-fn answer(request: &AskRequest, found: SearchResponse) -> Response {
-    let answer = compose(request, found);
+fn answer(request: &AskRequest, answer: AskResponse) -> Response {
     let degraded = answer.degraded.join(", ");
     let mut response = if request.stream {
         let frames = events(answer).into_iter().filter_map(|event| frame(&event));
@@ -149,12 +182,16 @@ fn compose(request: &AskRequest, found: SearchResponse) -> AskResponse {
         },
         usage: Usage::default(),
         provider: "passages".to_owned(),
-        // Nothing was kept: only generation keeps conversations.
-        conversation_id: request
-            .conversation_id
-            .unwrap_or(ConversationId::from_uuid(Uuid::nil())),
+        conversation_id: conversation(request),
         degraded,
     }
+}
+
+/// Nothing was kept: only generation keeps conversations.
+fn conversation(request: &AskRequest) -> ConversationId {
+    request
+        .conversation_id
+        .unwrap_or(ConversationId::from_uuid(Uuid::nil()))
 }
 
 fn text(question: &str, citations: &[Citation]) -> String {

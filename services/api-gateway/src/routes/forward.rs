@@ -6,11 +6,12 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Uri, Version};
 use touchstone_client::TransportError;
 use touchstone_error::ErrorKind;
-use touchstone_identity::RequestContext;
+use touchstone_identity::{Caller, RequestContext};
 use touchstone_web::Problem;
 use tower::Service;
 
@@ -19,14 +20,22 @@ use crate::gateway::Gateway;
 use crate::layers::Exchange;
 use crate::metrics::Forwarded;
 use crate::routes::ask;
-use crate::{Error, headers};
+use crate::{Error, compression, headers, traffic, websocket};
+
+/// The body of a request.
+pub(crate) enum Outgoing {
+    /// All of it, so that it can be sent again.
+    Whole(Bytes),
+    /// As it comes from the client.
+    Stream(Body),
+}
 
 /// Sends a request to its service. Dropping the future, or the response's body, drops the call.
 pub(crate) async fn forward(
     State(gateway): State<Gateway>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let (Some(exchange), Some(context)) = (
         parts.extensions.get::<Exchange>(),
         parts.extensions.get::<RequestContext>(),
@@ -39,11 +48,36 @@ pub(crate) async fn forward(
         ));
     };
     let (exchange, context) = (exchange.clone(), context.clone());
-    if parts.method == Method::POST && exchange.path == "/ask" {
-        return ask::ask(&gateway, &exchange, &context, &parts, body).await;
+    if websocket::is_upgrade(&parts.method, &parts.headers) {
+        return websocket::pass(&gateway, &exchange, &context, &mut parts).await;
     }
-    let response = send(&gateway, &exchange, &context, &parts, body).await?;
-    Ok(passed_on(&gateway, &exchange, response))
+    let caller = parts.extensions.get::<Caller>().cloned();
+    if let Some(caller) = &caller
+        && traffic::is_cacheable(&exchange, &parts)
+    {
+        return traffic::cached(&gateway, &exchange, &context, &parts, body, caller).await;
+    }
+    let service = exchange.route.service;
+    let writing = caller
+        .as_ref()
+        .filter(|_| traffic::is_write(service, &parts.method))
+        .map(|caller| gateway.traffic().epochs().write(caller.tenant, service));
+    let response = if parts.method == Method::POST && exchange.path == "/ask" {
+        ask::ask(&gateway, &exchange, &context, &parts, body).await
+    } else {
+        send(
+            &gateway,
+            &exchange,
+            &context,
+            &parts,
+            Outgoing::Stream(body),
+        )
+        .await
+        .map(|response| passed_on(&gateway, &exchange, response))
+        .map_err(Problem::from)
+    };
+    drop(writing);
+    response
 }
 
 /// Calls the service.
@@ -52,20 +86,14 @@ pub(crate) async fn send(
     exchange: &Exchange,
     context: &RequestContext,
     parts: &Parts,
-    body: Body,
+    body: Outgoing,
 ) -> Result<Response, Error> {
     let service = exchange.route.service;
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method.clone();
-    *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = inner_uri(exchange, parts.uri.query());
-    // The address of the connection, never what a header says.
-    let client = parts
-        .extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0);
-    *request.headers_mut() = headers::of_request(parts.headers.clone(), context, client);
-
+    let body = match body {
+        Outgoing::Whole(bytes) => Body::from(bytes),
+        Outgoing::Stream(body) => body,
+    };
+    let request = inner_request(exchange, context, parts, body);
     let started = Instant::now();
     let response = match gateway.mesh().transport(service) {
         Ok(mut transport) => transport.call(request).await,
@@ -77,7 +105,32 @@ pub(crate) async fn send(
         .upstream
         .get_or_create(&Forwarded { service, outcome })
         .observe(started.elapsed().as_secs_f64());
-    response.map_err(|error| Error::of(service, error))
+    match response {
+        // Nobody asked for another protocol.
+        Ok(response) if response.status().is_informational() => Err(Error::CutShort(service)),
+        Ok(response) => Ok(response),
+        Err(error) => Err(Error::of(service, error)),
+    }
+}
+
+/// The request as its service shall see it.
+pub(crate) fn inner_request(
+    exchange: &Exchange,
+    context: &RequestContext,
+    parts: &Parts,
+    body: Body,
+) -> Request {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = inner_uri(exchange, parts.uri.query());
+    // The address of the connection, never what a header says.
+    let client = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0);
+    *request.headers_mut() = headers::of_request(parts.headers.clone(), context, client);
+    request
 }
 
 /// A service's response as the gateway's own.
@@ -93,7 +146,11 @@ pub(crate) fn passed_on(gateway: &Gateway, exchange: &Exchange, response: Respon
     headers::of_response(&mut parts.headers);
     let streams = &gateway.metrics().streams;
     let body = WatchedBody::new(body, dialect, gateway.config().streams, streams);
-    Response::from_parts(parts, Body::new(body))
+    let mut response = Response::from_parts(parts, Body::new(body));
+    if exchange.route.service == "auth" {
+        compression::never(&mut response);
+    }
+    response
 }
 
 fn inner_uri(exchange: &Exchange, query: Option<&str>) -> Uri {

@@ -3,7 +3,7 @@
 mod ask;
 mod console;
 mod docs;
-mod forward;
+pub(crate) mod forward;
 mod health;
 mod specification;
 pub(crate) mod table;

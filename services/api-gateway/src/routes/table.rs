@@ -42,6 +42,8 @@ pub(crate) struct Route {
     pub class: Class,
     /// Whether the path is at the root too, for the clients that expect it there.
     pub at_root: bool,
+    /// Whether answers to reads are kept, to stand in for a service that fails.
+    pub cached: bool,
 }
 
 const fn at_root(prefix: &'static str, service: &'static str, class: Class) -> Route {
@@ -50,6 +52,7 @@ const fn at_root(prefix: &'static str, service: &'static str, class: Class) -> R
         service,
         class,
         at_root: true,
+        cached: false,
     }
 }
 
@@ -59,6 +62,15 @@ const fn under_base(prefix: &'static str, service: &'static str, class: Class) -
         service,
         class,
         at_root: false,
+        cached: false,
+    }
+}
+
+/// The same route, with answers to reads that are kept.
+const fn cached(route: Route) -> Route {
+    Route {
+        cached: true,
+        ..route
     }
 }
 
@@ -66,20 +78,20 @@ const fn under_base(prefix: &'static str, service: &'static str, class: Class) -
 pub(crate) const ROUTES: &[Route] = &[
     at_root("/auth", "auth", Class::Auth),
     at_root("/.well-known/jwks.json", "auth", Class::Auth),
-    at_root("/documents", "document", Class::Upload),
+    cached(at_root("/documents", "document", Class::Upload)),
     under_base("/dead-letters", "document", Class::Read),
     under_base("/embeddings", "embedding", Class::Vectors),
     at_root("/v1/embeddings", "embedding", Class::Vectors),
-    under_base("/models", "model", Class::Vectors),
-    under_base("/collections", "vector", Class::Vectors),
-    at_root("/search", "retrieval", Class::Search),
+    cached(under_base("/models", "model", Class::Vectors)),
+    cached(under_base("/collections", "vector", Class::Vectors)),
+    cached(at_root("/search", "retrieval", Class::Search)),
     at_root("/ask", "generation", Class::Generate),
     under_base("/generate", "generation", Class::Generate),
-    under_base("/providers", "generation", Class::Read),
-    under_base("/conversations", "generation", Class::Read),
+    cached(under_base("/providers", "generation", Class::Read)),
+    cached(under_base("/conversations", "generation", Class::Read)),
     at_root("/v1/chat", "generation", Class::Generate),
-    at_root("/v1/models", "generation", Class::Read),
-    at_root("/channels", "telegram", Class::Read),
+    cached(at_root("/v1/models", "generation", Class::Read)),
+    cached(at_root("/channels", "telegram", Class::Read)),
     at_root("/files", "telegram", Class::Read),
     under_base("/media", "telegram", Class::Read),
 ];

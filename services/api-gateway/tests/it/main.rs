@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod cache;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod degraded;
@@ -15,3 +17,5 @@ mod limits;
 mod pages;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod websockets;

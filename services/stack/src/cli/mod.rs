@@ -24,6 +24,8 @@ use args::{Cli, Command};
 use out::Out;
 use touchstone_document::sandbox;
 
+use crate::StartError;
+
 /// Exit code of a mistake in the configuration or on the command line.
 const USAGE: u8 = 2;
 
@@ -51,7 +53,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let problem = error.downcast_ref::<api::Refusal>();
             out.error(&format!("{error:#}"), problem.map(|refusal| &refusal.0));
-            let usage = error.is::<touchstone_config::Error>() || error.is::<args::Usage>();
+            let usage = error.is::<touchstone_config::Error>()
+                || error.is::<args::Usage>()
+                || matches!(error.downcast_ref(), Some(StartError::Tls(_)));
             if usage {
                 ExitCode::from(USAGE)
             } else {

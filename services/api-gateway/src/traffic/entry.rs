@@ -1,0 +1,276 @@
+//! Whether and for how long an answer may be used again (RFC 9111).
+
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, DATE, ETAG, EXPIRES, IF_NONE_MATCH, RANGE, SET_COOKIE,
+    VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_cache_semantics::{BeforeRequest, CacheOptions, CachePolicy};
+use sha2::{Digest, Sha256};
+use touchstone_api::headers::{API_KEY, DEADLINE, DEGRADED, REQUEST_ID, TRACEPARENT};
+
+use crate::headers::is_event_stream;
+
+/// Each entry belongs to one scope of authorization, so that it is a private cache, not a shared
+/// one: `private` may be kept, and `s-maxage` means others.
+const OPTIONS: CacheOptions = CacheOptions {
+    shared: false,
+    cache_heuristic: 0.0,
+    immutable_min_time_to_live: Duration::from_secs(0),
+    ignore_cargo_cult: false,
+};
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    /// By which rules it may be used again; `None` when it may not.
+    policy: Option<CachePolicy>,
+    stored: SystemTime,
+}
+
+/// What an entry says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fitness {
+    /// It may be used.
+    Fresh,
+    /// It may be used if there is nothing better.
+    Stale,
+    /// It may not be used.
+    Unfit,
+}
+
+impl Entry {
+    /// An answer to `request`, of which `ttl` is the default lifetime.
+    pub fn new(
+        request: &Request<()>,
+        head: &http::response::Parts,
+        body: Bytes,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> Self {
+        let mut headers = head.headers.clone();
+        let policy = may_be_kept(head)
+            .then(|| policy(request, head, ttl, now))
+            .filter(CachePolicy::is_storable);
+        if request.method() == Method::GET && head.status == StatusCode::OK {
+            if !headers.contains_key(ETAG) {
+                headers.insert(ETAG, tag_of(&body));
+            }
+            // Ask again, and be told quickly that nothing changed.
+            headers
+                .entry(CACHE_CONTROL)
+                .or_insert(HeaderValue::from_static("private, no-cache"));
+        }
+        Self {
+            status: head.status,
+            headers,
+            body,
+            policy,
+            stored: now,
+        }
+    }
+
+    /// Whether it may be kept.
+    pub const fn is_storable(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    /// Whether its upstream failed.
+    pub fn is_failure(&self) -> bool {
+        matches!(self.status.as_u16(), 500 | 502..=504)
+    }
+
+    /// Whether it may answer `request`; `stale` is how long it may after its lifetime.
+    pub fn fitness(&self, request: &Request<()>, stale: Duration, now: SystemTime) -> Fitness {
+        let Some(policy) = &self.policy else {
+            return Fitness::Unfit;
+        };
+        match policy.before_request(request, now) {
+            BeforeRequest::Fresh(_) => Fitness::Fresh,
+            BeforeRequest::Stale { matches: true, .. } if self.may_be_stale(request) => {
+                let age = now.duration_since(self.stored).unwrap_or_default();
+                let over = age.saturating_sub(policy.time_to_live(self.stored));
+                if over <= stale {
+                    Fitness::Stale
+                } else {
+                    Fitness::Unfit
+                }
+            }
+            BeforeRequest::Stale { .. } => Fitness::Unfit,
+        }
+    }
+
+    /// The answer itself, with its age; 304 when the client has it already.
+    pub fn respond(&self, request: &Parts, now: SystemTime) -> Response {
+        let mut response = Response::new(Body::empty());
+        let known = self.status == StatusCode::OK && is_known(&self.headers, request);
+        *response.headers_mut() = self.headers.clone();
+        if known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response.headers_mut().remove(http::header::CONTENT_LENGTH);
+            response.headers_mut().remove(http::header::CONTENT_TYPE);
+        } else {
+            *response.status_mut() = self.status;
+            *response.body_mut() = Body::from(self.body.clone());
+        }
+        let age = now.duration_since(self.stored).unwrap_or_default();
+        if !age.is_zero() {
+            response
+                .headers_mut()
+                .insert(http::header::AGE, age.as_secs().into());
+        }
+        response
+    }
+
+    /// Roughly what it takes in memory.
+    pub fn size(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        // Once here, once in the policy.
+        size_of::<Self>() + 2 * headers + self.body.len()
+    }
+
+    fn may_be_stale(&self, request: &Request<()>) -> bool {
+        let says = |headers: &HeaderMap, words: &[&str]| {
+            let values = headers.get_all(CACHE_CONTROL).iter();
+            values
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .any(|word| words.contains(&word.trim()))
+        };
+        let strict = ["must-revalidate", "proxy-revalidate"];
+        !says(&self.headers, &strict) && !says(request.headers(), &["no-cache", "no-store"])
+    }
+}
+
+/// A request as the rules see it: without what identifies the caller, which is in the key, and
+/// what differs from request to request. A search is a read whose parameters are in its body.
+pub(crate) fn view(parts: &Parts) -> Request<()> {
+    let mut request = Request::new(());
+    *request.uri_mut() = parts.uri.clone();
+    let headers = request.headers_mut();
+    *headers = parts.headers.clone();
+    for name in [AUTHORIZATION, COOKIE, IF_NONE_MATCH] {
+        headers.remove(name);
+    }
+    for name in [API_KEY, DEADLINE, REQUEST_ID, TRACEPARENT] {
+        headers.remove(HeaderName::from_static(name));
+    }
+    request
+}
+
+/// Whether the client insists on an answer of the service itself.
+pub(crate) fn insists(parts: &Parts) -> bool {
+    let mut words = parts
+        .headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    words.any(|word| matches!(word.trim(), "no-cache" | "no-store"))
+        || parts.headers.contains_key(RANGE)
+}
+
+/// Whether anybody but the one who asked may see an answer, were it only at the same moment.
+pub(crate) fn may_be_shared(head: &http::response::Parts) -> bool {
+    let never = head
+        .headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.to_ascii_lowercase().contains("no-store"));
+    !never && !head.headers.contains_key(SET_COOKIE) && !is_event_stream(&head.headers)
+}
+
+fn may_be_kept(head: &http::response::Parts) -> bool {
+    head.status == StatusCode::OK
+        && may_be_shared(head)
+        // The next answer may be a whole one.
+        && !head.headers.contains_key(DEGRADED)
+        && head.headers.get(VARY).is_none_or(|vary| vary != "*")
+}
+
+fn policy(
+    request: &Request<()>,
+    head: &http::response::Parts,
+    ttl: Duration,
+    now: SystemTime,
+) -> CachePolicy {
+    let mut response = http::Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers.clone();
+    let headers = response.headers_mut();
+    // Times are measured here; a service's clock may differ.
+    headers.remove(DATE);
+    if !headers.contains_key(CACHE_CONTROL) && !headers.contains_key(EXPIRES) {
+        let lifetime = format!("private, max-age={}", ttl.as_secs());
+        if let Ok(lifetime) = HeaderValue::from_str(&lifetime) {
+            headers.insert(CACHE_CONTROL, lifetime);
+        }
+    }
+    let mut request = request.clone();
+    let kept = named_by(&response);
+    let names: Vec<_> = request.headers().keys().cloned().collect();
+    for name in names {
+        if name != CACHE_CONTROL && !kept.contains(&name) {
+            request.headers_mut().remove(name);
+        }
+    }
+    CachePolicy::new_options(&request, &response, now, OPTIONS)
+}
+
+/// Headers of the request that the answer names in `Vary`.
+fn named_by(response: &http::Response<()>) -> Vec<HeaderName> {
+    let values = response.headers().get_all(VARY).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect()
+}
+
+fn tag_of(body: &[u8]) -> HeaderValue {
+    use std::fmt::Write;
+    let digest = Sha256::digest(body);
+    let mut tag = String::with_capacity(34);
+    tag.push('"');
+    for byte in &digest[..16] {
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag.push('"');
+    HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Whether the client's `If-None-Match` names the answer (weak comparison, RFC 9110 13.1.2).
+fn is_known(headers: &HeaderMap, request: &Parts) -> bool {
+    let Some(own) = headers.get(ETAG).and_then(|tag| tag.to_str().ok()) else {
+        return false;
+    };
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return false;
+    }
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let own = strong(own);
+    request
+        .headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || strong(tag) == own)
+}
+
+#[cfg(test)]
+mod tests;
