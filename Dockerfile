@@ -16,7 +16,7 @@ RUN find . \( -path ./vendor -o -path ./.cargo \) -prune -o \
       -type f ! -name Cargo.toml ! -name Cargo.lock -exec rm {} + \
  && find . \( -path ./vendor -o -path ./.cargo \) -prune -o \
       -type f -name Cargo.toml -execdir sh -c \
-        'mkdir -p src && touch src/lib.rs && echo "fn main() {}" > src/main.rs' \;
+        'mkdir -p src && touch src/lib.rs && echo "fn main() { }" > src/main.rs' \;
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
