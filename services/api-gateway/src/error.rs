@@ -75,9 +75,9 @@ impl Error {
     /// What a failed call to `service` means.
     pub(crate) fn of(service: &'static str, source: TransportError) -> Self {
         match source {
-            TransportError::Unmounted(_) | TransportError::Connect(_) => {
-                Self::ServiceUnavailable { service, source }
-            }
+            TransportError::Unmounted(_)
+            | TransportError::Connect(_)
+            | TransportError::Rejected(_) => Self::ServiceUnavailable { service, source },
             TransportError::Broken(_) | TransportError::Path(_) => Self::Broken { service, source },
         }
     }

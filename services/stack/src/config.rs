@@ -121,14 +121,9 @@ impl Section for StackConfig {
             problems.check(named, "ports", &format!("names no port for `{service}`"));
         }
         for (name, url) in &self.urls {
-            let good = url
-                .parse::<http::Uri>()
-                .is_ok_and(|url| url.scheme_str() == Some("http") && url.authority().is_some());
-            problems.check(
-                good,
-                &format!("urls.{name}"),
-                "must look like `http://host:port`",
-            );
+            if let Err(error) = url.parse::<touchstone_client::Address>() {
+                problems.add(&format!("urls.{name}"), error.to_string());
+            }
         }
         problems.check(
             touchstone_events::is_uri(&self.events_uri()),

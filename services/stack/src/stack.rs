@@ -159,6 +159,11 @@ impl Stack {
         let bus: Arc<dyn EventBus> =
             touchstone_events::open(&settings.stack.events_uri()).map_err(StartError::Events)?;
         let life = Lifecycle::new();
+        let names = common.mesh.clone().follow_names();
+        let stopped = life.soft_stop().run_until_cancelled_owned(names);
+        life.spawn("mesh.names", async move {
+            let _ = stopped.await;
+        });
         let mut stack = Self {
             settings,
             common,
@@ -301,8 +306,8 @@ fn connect_others(settings: &Settings, plan: &Plan, mesh: &Mesh) {
             format!("http://{}", SocketAddr::new(settings.stack.host, port))
         });
         // The configuration has been validated.
-        if let Ok(url) = url.parse() {
-            mesh.connect(name, url);
+        if let Ok(address) = url.parse() {
+            mesh.connect_to(name, address);
         }
     }
 }

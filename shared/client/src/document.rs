@@ -58,8 +58,6 @@ impl DocumentClient {
         caller: &Caller,
         request: &PassagesRequest,
     ) -> Result<PassagesResponse, ClientError> {
-        self.0
-            .call(caller, Method::POST, "/documents/passages", Some(request))
-            .await
+        self.0.read(caller, "/documents/passages", request).await
     }
 }

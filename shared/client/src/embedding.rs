@@ -1,4 +1,3 @@
-use http::Method;
 use touchstone_api::embedding::{EmbeddingRequest, EmbeddingResponse};
 use touchstone_identity::Caller;
 
@@ -20,8 +19,6 @@ impl EmbeddingClient {
         caller: &Caller,
         request: &EmbeddingRequest,
     ) -> Result<EmbeddingResponse, ClientError> {
-        self.0
-            .call(caller, Method::POST, "/embeddings", Some(request))
-            .await
+        self.0.read(caller, "/embeddings", request).await
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use touchstone_api::Problem;
 use touchstone_error::{Classify, ErrorKind};
+use touchstone_resilience::Rejected;
 
 use crate::TransportError;
 
@@ -27,6 +28,16 @@ pub enum ClientError {
         /// Why.
         #[source]
         source: Arc<TransportError>,
+    },
+    /// A policy ended the call: the service fails too often, has too much to do, or too little
+    /// time is left.
+    #[error("{service} was not asked")]
+    Rejected {
+        /// Which service.
+        service: &'static str,
+        /// Which policy.
+        #[source]
+        source: Rejected,
     },
     /// The deadline passed.
     #[error("{service} did not answer in time")]
@@ -57,6 +68,7 @@ impl Classify for ClientError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Refused { problem, .. } => ErrorKind::from_status(problem.status),
+            Self::Rejected { source, .. } => source.kind(),
             Self::Unreachable { .. } | Self::BrokenOff { .. } => ErrorKind::Unavailable,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Undecodable { .. } => ErrorKind::Internal,
@@ -66,6 +78,7 @@ impl Classify for ClientError {
     fn code(&self) -> &str {
         match self {
             Self::Refused { problem, .. } => &problem.code,
+            Self::Rejected { source, .. } => source.code(),
             Self::Unreachable { .. } => "service.unreachable",
             Self::BrokenOff { .. } => "service.broken_off",
             Self::Timeout { .. } => "service.timeout",
@@ -76,6 +89,7 @@ impl Classify for ClientError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
+            Self::Rejected { source, .. } => source.retry_after(),
             Self::Unreachable { .. } | Self::BrokenOff { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }

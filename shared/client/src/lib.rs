@@ -1,9 +1,6 @@
-//! Transports, the mesh and a typed client per service.
-//!
-//! A [`Transport`] is HTTP or a router in this process; both are a `tower::Service` of the same
-//! request and response, so that the same authentication, deadlines, JSON and error mapping run in
-//! both modes. A [`Mesh`] knows where each service is and resolves names when a call is made.
+#![doc = include_str!("../README.md")]
 
+mod address;
 mod error;
 mod mesh;
 mod service;
@@ -18,12 +15,13 @@ mod model;
 mod retrieval;
 mod vector;
 
+pub use address::{Address, AddressError};
 pub use auth::{AuthClient, AuthKeys};
 pub use document::DocumentClient;
 pub use embedding::EmbeddingClient;
 pub use error::ClientError;
 pub use generation::{GenerationClient, decode_ask_event};
-pub use mesh::Mesh;
+pub use mesh::{Mesh, ServiceState, default_protection};
 pub use model::ModelClient;
 pub use retrieval::RetrievalClient;
 pub use service::ServiceClient;

@@ -1,36 +1,112 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use axum::Router;
 use http::Uri;
+use serde::Serialize;
 use touchstone_identity::ServiceKey;
+use touchstone_resilience::layers::{self, Balanced, Stack};
+use touchstone_resilience::upstream::{Config, InstanceSnapshot, Snapshot};
+use touchstone_resilience::{Decision, Monotonic, Observer, Upstream, bulkhead};
 use touchstone_types::Clock;
 
+use crate::Address;
 use crate::transport::{HttpClient, Transport, TransportError, http_client};
 
-/// Knows where each service is. Names are resolved when a call is made, so that services can be
-/// built in any order.
+/// How often names are looked up.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
+
+/// Knows where each service is, and protects calls to it. Names are resolved when a call is made,
+/// so that services can be built in any order.
 #[derive(Clone)]
 pub struct Mesh {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    targets: RwLock<BTreeMap<String, Transport>>,
+    targets: RwLock<BTreeMap<String, Target>>,
     http: Arc<HttpClient>,
     service_key: ServiceKey,
     clock: Arc<dyn Clock>,
+    monotonic: Monotonic,
+    config: Config,
+    observer: Arc<Relay>,
+}
+
+/// One service: its instances and whoever balances calls among them.
+struct Target {
+    instances: Vec<(String, Transport)>,
+    /// A router or a single URL needs no names of instances.
+    is_single: bool,
+    name: Option<(String, u16)>,
+    calls: Stack<Transport>,
+    /// The mesh's own balance, and those that were asked for with [`Mesh::balanced`].
+    balances: Vec<Balanced<Transport>>,
+}
+
+/// Passes decisions on to whoever observes the mesh.
+#[derive(Debug, Default)]
+struct Relay(OnceLock<Arc<dyn Observer>>);
+
+impl Observer for Relay {
+    fn decided(&self, decision: Decision) {
+        tracing::debug!(
+            policy = decision.policy,
+            upstream = &*decision.target,
+            action = ?decision.action,
+            "{} of `{}`: {}",
+            decision.policy,
+            decision.target,
+            decision.state
+        );
+        if let Some(observer) = self.0.get() {
+            observer.decided(decision);
+        }
+    }
+}
+
+/// A service as the mesh's own clients see it now.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceState {
+    /// Its policies.
+    #[serde(flatten)]
+    pub upstream: Snapshot,
+    /// Its instances.
+    pub instances: Vec<InstanceSnapshot>,
+}
+
+/// How calls among services are protected unless told otherwise. The places are many: a service
+/// bounds its own work, and these only stop what has run away.
+pub fn default_protection() -> Config {
+    Config {
+        bulkhead: bulkhead::Config {
+            most: 1024,
+            queue: 256,
+            ..bulkhead::Config::default()
+        },
+        ..Config::default()
+    }
 }
 
 impl Mesh {
     /// A mesh without services; `service_key` vouches for its members.
     pub fn new(service_key: ServiceKey, clock: Arc<dyn Clock>) -> Self {
+        Self::protected(service_key, clock, default_protection())
+    }
+
+    /// A mesh whose calls are protected as told.
+    pub fn protected(service_key: ServiceKey, clock: Arc<dyn Clock>, config: Config) -> Self {
         let inner = Inner {
             targets: RwLock::default(),
             http: Arc::new(http_client()),
             service_key,
             clock,
+            monotonic: Monotonic::start(),
+            config,
+            observer: Arc::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -39,46 +115,126 @@ impl Mesh {
 
     /// `service` is this router.
     pub fn mount(&self, service: impl Into<String>, router: Router) {
-        self.put(service.into(), Transport::InProcess(router));
+        let instances = vec![(String::new(), Transport::InProcess(router))];
+        self.put(service.into(), instances, true, None);
     }
 
     /// `service` is at this URL (scheme and authority).
     pub fn connect(&self, service: impl Into<String>, base: Uri) {
-        let client = Arc::clone(&self.inner.http);
-        self.put(service.into(), Transport::Http { base, client });
+        self.connect_to(service, Address::Instances(vec![base]));
+    }
+
+    /// `service` is at this address. Names are looked up by [`Mesh::follow_names`].
+    pub fn connect_to(&self, service: impl Into<String>, address: Address) {
+        match address {
+            Address::Instances(urls) => {
+                let is_single = urls.len() == 1;
+                let instances = urls.into_iter().map(|url| self.instance(url)).collect();
+                self.put(service.into(), instances, is_single, None);
+            }
+            Address::Dns { host, port } => {
+                self.put(service.into(), Vec::new(), false, Some((host, port)));
+            }
+        }
+    }
+
+    /// Looks the names of services up, now and then every five seconds, for ever. What cannot be
+    /// looked up stays as it was.
+    pub async fn follow_names(self) {
+        let mut ticks = tokio::time::interval(LOOK_UP_EVERY);
+        loop {
+            ticks.tick().await;
+            for (service, (host, port)) in self.names() {
+                match tokio::net::lookup_host((&*host, port)).await {
+                    Ok(found) => self.found(&service, &found.collect()),
+                    Err(error) => tracing::warn!(
+                        service,
+                        "the name `{host}` of `{service}` cannot be looked up: {error}"
+                    ),
+                }
+            }
+        }
+    }
+
+    /// Tells every decision of the mesh's policies to `observer`; only the first one is told.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        if self.inner.observer.0.set(observer).is_err() {
+            tracing::warn!("the mesh has an observer already");
+        }
     }
 
     /// Forgets every service; breaks the circle of routers that hold the mesh that holds them.
     pub fn clear(&self) {
-        self.inner
-            .targets
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let forgotten = std::mem::take(
+            &mut *self
+                .inner
+                .targets
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        // Without the lock: what is dropped may itself hold the mesh.
+        for target in forgotten.into_values() {
+            for balance in target.balances {
+                balance.update([]);
+            }
+        }
     }
 
     /// Names of the services that are known.
     pub fn services(&self) -> Vec<String> {
-        self.inner
-            .targets
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
+        self.targets().keys().cloned().collect()
     }
 
-    /// The way to `service`.
+    /// The way to `service` without any protection: the first of its instances.
     pub fn transport(&self, service: &str) -> Result<Transport, TransportError> {
-        let targets = self
+        let targets = self.targets();
+        let instances = targets.get(service).map(|target| &target.instances);
+        let first = instances.and_then(|instances| instances.first());
+        first
+            .map(|(_, transport)| transport.clone())
+            .ok_or_else(|| TransportError::Unmounted(service.to_owned()))
+    }
+
+    /// The protected way to `service`, shared by all clients of the mesh.
+    pub fn calls(&self, service: &str) -> Result<Stack<Transport>, TransportError> {
+        let targets = self.targets();
+        let target = targets.get(service);
+        target
+            .map(|target| target.calls.clone())
+            .ok_or_else(|| TransportError::Unmounted(service.to_owned()))
+    }
+
+    /// The instances of `service`, balanced with breakers and loads of `upstream`'s own; follows
+    /// the mesh when instances come and go.
+    pub fn balanced(
+        &self,
+        service: &str,
+        upstream: Upstream,
+    ) -> Result<Balanced<Transport>, TransportError> {
+        let mut targets = self
             .inner
             .targets
-            .read()
+            .write()
             .unwrap_or_else(PoisonError::into_inner);
-        targets
-            .get(service)
-            .cloned()
-            .ok_or_else(|| TransportError::Unmounted(service.to_owned()))
+        let Some(target) = targets.get_mut(service) else {
+            return Err(TransportError::Unmounted(service.to_owned()));
+        };
+        let balanced = balance(upstream, &target.instances, target.is_single);
+        target.balances.push(balanced.clone());
+        Ok(balanced)
+    }
+
+    /// Every service as the mesh's own clients see it now.
+    pub fn snapshot(&self) -> Vec<ServiceState> {
+        let targets = self.targets();
+        let own = targets
+            .values()
+            .filter_map(|target| target.balances.first());
+        own.map(|balanced| ServiceState {
+            upstream: balanced.upstream().snapshot(),
+            instances: balanced.snapshot(),
+        })
+        .collect()
     }
 
     /// The key that vouches for this deployment's services.
@@ -91,13 +247,100 @@ impl Mesh {
         &self.inner.clock
     }
 
-    fn put(&self, service: String, transport: Transport) {
+    fn targets(&self) -> RwLockReadGuard<'_, BTreeMap<String, Target>> {
+        self.inner
+            .targets
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn instance(&self, base: Uri) -> (String, Transport) {
+        let name = base
+            .authority()
+            .map_or_else(String::new, ToString::to_string);
+        let client = Arc::clone(&self.inner.http);
+        (name, Transport::Http { base, client })
+    }
+
+    fn put(
+        &self,
+        service: String,
+        instances: Vec<(String, Transport)>,
+        is_single: bool,
+        name: Option<(String, u16)>,
+    ) {
+        let upstream = Upstream::new(
+            &*service,
+            self.inner.config,
+            self.inner.monotonic,
+            self.inner.observer.clone(),
+        );
+        let balanced = balance(upstream, &instances, is_single);
+        let target = Target {
+            instances,
+            is_single,
+            name,
+            calls: layers::stack(balanced.clone()),
+            balances: vec![balanced],
+        };
+        let before = self
+            .inner
+            .targets
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(service, target);
+        drop(before);
+    }
+
+    fn names(&self) -> Vec<(String, (String, u16))> {
+        let targets = self.targets();
+        let named = |(service, target): (&String, &Target)| {
+            let name = target.name.clone()?;
+            Some((service.clone(), name))
+        };
+        targets.iter().filter_map(named).collect()
+    }
+
+    /// Takes over what a lookup found; a lookup that found nothing changes nothing.
+    fn found(&self, service: &str, addresses: &BTreeSet<SocketAddr>) {
+        let url = |address: &SocketAddr| format!("http://{address}").parse::<Uri>().ok();
+        let instances: Vec<_> = addresses
+            .iter()
+            .filter_map(url)
+            .map(|url| self.instance(url))
+            .collect();
         let mut targets = self
             .inner
             .targets
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        targets.insert(service, transport);
+        let Some(target) = targets.get_mut(service) else {
+            return;
+        };
+        let known = target.instances.iter().map(|(name, _)| name);
+        if instances.is_empty() || known.eq(instances.iter().map(|(name, _)| name)) {
+            return;
+        }
+        tracing::info!(
+            service,
+            instances = instances.len(),
+            "`{service}` has moved"
+        );
+        for balance in &target.balances {
+            balance.update(instances.iter().cloned());
+        }
+        target.instances = instances;
+    }
+}
+
+fn balance(
+    upstream: Upstream,
+    instances: &[(String, Transport)],
+    is_single: bool,
+) -> Balanced<Transport> {
+    match instances {
+        [(_, only)] if is_single => Balanced::single(upstream, only.clone()),
+        several => Balanced::new(upstream, several.iter().cloned()),
     }
 }
 

@@ -42,14 +42,8 @@ impl ModelClient {
         id: &str,
         request: &EmbedRequest,
     ) -> Result<EmbedResponse, ClientError> {
-        self.0
-            .call(
-                caller,
-                Method::POST,
-                &format!("/models/{id}/embed"),
-                Some(request),
-            )
-            .await
+        let path = format!("/models/{id}/embed");
+        self.0.read(caller, &path, request).await
     }
 
     /// `POST /models/{id}/rerank`.
@@ -59,13 +53,7 @@ impl ModelClient {
         id: &str,
         request: &RerankRequest,
     ) -> Result<RerankResponse, ClientError> {
-        self.0
-            .call(
-                caller,
-                Method::POST,
-                &format!("/models/{id}/rerank"),
-                Some(request),
-            )
-            .await
+        let path = format!("/models/{id}/rerank");
+        self.0.read(caller, &path, request).await
     }
 }

@@ -1,4 +1,3 @@
-use http::Method;
 use touchstone_api::retrieval::{SearchRequest, SearchResponse};
 use touchstone_identity::Caller;
 
@@ -20,8 +19,6 @@ impl RetrievalClient {
         caller: &Caller,
         request: &SearchRequest,
     ) -> Result<SearchResponse, ClientError> {
-        self.0
-            .call(caller, Method::POST, "/search", Some(request))
-            .await
+        self.0.read(caller, "/search", request).await
     }
 }

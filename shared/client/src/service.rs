@@ -9,12 +9,14 @@ use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use touchstone_api::Problem;
-use touchstone_api::headers::{DEADLINE, REQUEST_ID, TRACEPARENT};
+use touchstone_api::headers::{REQUEST_ID, TRACEPARENT};
 use touchstone_error::ErrorKind;
 use touchstone_identity::{Caller, RequestContext};
+use touchstone_resilience::layers::{Deadline, Repeatable};
+use touchstone_resilience::{Class, Rejected};
 use tower::Service;
 
-use crate::{ClientError, Mesh};
+use crate::{ClientError, Mesh, TransportError};
 
 /// Longest call without a deadline of the caller.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,8 +52,29 @@ impl ServiceClient {
         Resp: DeserializeOwned,
     {
         let request = self.request(Some(caller), &caller.context, method, path, body)?;
-        let work = async { self.decode(self.send(request).await?).await };
-        self.in_time(&caller.context, work).await
+        self.exchange(&caller.context, request).await
+    }
+
+    /// As [`ServiceClient::call`] with `POST`, for what only reads: it may be repeated.
+    pub async fn read<Req, Resp>(
+        &self,
+        caller: &Caller,
+        path: &str,
+        body: &Req,
+    ) -> Result<Resp, ClientError>
+    where
+        Req: Serialize + Sync,
+        Resp: DeserializeOwned,
+    {
+        let mut request = self.request(
+            Some(caller),
+            &caller.context,
+            Method::POST,
+            path,
+            Some(body),
+        )?;
+        request.extensions_mut().insert(Repeatable);
+        self.exchange(&caller.context, request).await
     }
 
     /// As [`ServiceClient::call`], for the routes that know no caller.
@@ -66,9 +89,11 @@ impl ServiceClient {
         Req: Serialize + Sync,
         Resp: DeserializeOwned,
     {
-        let request = self.request(None, context, method, path, body)?;
-        let work = async { self.decode(self.send(request).await?).await };
-        self.in_time(context, work).await
+        let mut request = self.request(None, context, method, path, body)?;
+        // Tokens and keys: nothing else works without them. They only read.
+        request.extensions_mut().insert(Class::Critical);
+        request.extensions_mut().insert(Repeatable);
+        self.exchange(context, request).await
     }
 
     /// Sends JSON and returns the response with its body still to come; problems are errors. The
@@ -83,7 +108,8 @@ impl ServiceClient {
     where
         Req: Serialize + Sync,
     {
-        let request = self.request(Some(caller), &caller.context, method, path, body)?;
+        let mut request = self.request(Some(caller), &caller.context, method, path, body)?;
+        request.extensions_mut().insert(Class::Stream);
         let work = async {
             let response = self.send(request).await?;
             if response.status().is_success() {
@@ -126,9 +152,14 @@ impl ServiceClient {
         if let Some(trace) = &context.traceparent {
             builder = builder.header(TRACEPARENT, &**trace);
         }
-        if let Some(left) = context.remaining() {
-            builder = builder.header(DEADLINE, left.as_millis().to_string());
-        }
+        let deadline = match context.deadline {
+            Some(deadline) => deadline.into(),
+            None => tokio::time::Instant::now() + DEFAULT_TIMEOUT,
+        };
+        // The layers tell the service what is left of it.
+        builder = builder
+            .extension(Deadline(deadline))
+            .extension(class_of(caller));
         let body = match body {
             Some(body) => {
                 builder =
@@ -144,13 +175,32 @@ impl ServiceClient {
             .map_err(|error| undecodable(error.to_string()))
     }
 
+    async fn exchange<Resp: DeserializeOwned>(
+        &self,
+        context: &RequestContext,
+        request: Request<Body>,
+    ) -> Result<Resp, ClientError> {
+        let work = async { self.decode(self.send(request).await?).await };
+        self.in_time(context, work).await
+    }
+
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        let unreachable = |source| ClientError::Unreachable {
-            service: self.to,
-            source: Arc::new(source),
-        };
-        let mut transport = self.mesh.transport(self.to).map_err(unreachable)?;
-        transport.call(request).await.map_err(unreachable)
+        let mut calls = self.mesh.calls(self.to).map_err(|e| self.failed(e))?;
+        let answer = calls.call(request).await;
+        let answer = answer.map_err(|error| self.failed(error))?;
+        Ok(answer.map(Body::new))
+    }
+
+    fn failed(&self, error: TransportError) -> ClientError {
+        let service = self.to;
+        match error {
+            TransportError::Rejected(Rejected::TimedOut { .. }) => ClientError::Timeout { service },
+            TransportError::Rejected(source) => ClientError::Rejected { service, source },
+            source => ClientError::Unreachable {
+                service,
+                source: Arc::new(source),
+            },
+        }
     }
 
     async fn decode<Resp: DeserializeOwned>(
@@ -161,7 +211,7 @@ impl ServiceClient {
             return Err(self.refusal(response).await);
         }
         let no_content = response.status() == StatusCode::NO_CONTENT;
-        let bytes = self.read(response).await?;
+        let bytes = self.read_all(response).await?;
         let bytes: &[u8] = if no_content || bytes.is_empty() {
             b"null"
         } else {
@@ -173,7 +223,7 @@ impl ServiceClient {
         })
     }
 
-    async fn read(&self, response: Response<Body>) -> Result<Bytes, ClientError> {
+    async fn read_all(&self, response: Response<Body>) -> Result<Bytes, ClientError> {
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
         let collected = body
             .collect()
@@ -191,7 +241,7 @@ impl ServiceClient {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok().map(Duration::from_secs));
-        let body = match self.read(response).await {
+        let body = match self.read_all(response).await {
             Ok(body) => body,
             Err(error) => return error,
         };
@@ -221,5 +271,13 @@ impl ServiceClient {
             Ok(result) => result,
             Err(_) => Err(ClientError::Timeout { service: self.to }),
         }
+    }
+}
+
+/// Nobody waits for what a service does by itself.
+fn class_of(caller: Option<&Caller>) -> Class {
+    match caller {
+        Some(caller) if caller.is_background() => Class::Batch,
+        _ => Class::Interactive,
     }
 }

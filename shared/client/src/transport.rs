@@ -12,6 +12,8 @@ use http::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use touchstone_resilience::Rejected;
+use touchstone_resilience::layers::CallError;
 use tower::{Service, ServiceExt};
 
 /// Shorter than the servers keep idle connections, so that a reused one is alive.
@@ -57,9 +59,29 @@ pub enum TransportError {
     /// The connection broke, or the answer was not HTTP.
     #[error("the connection broke")]
     Broken(#[source] hyper_util::client::legacy::Error),
+    /// A policy ended the call.
+    #[error("the call was not made, or not waited for")]
+    Rejected(#[from] Rejected),
     /// The request cannot be addressed.
     #[error("the request's path is not valid")]
     Path(#[source] http::uri::InvalidUriParts),
+}
+
+impl CallError for TransportError {
+    fn rejected(&self) -> Option<&Rejected> {
+        match self {
+            Self::Rejected(rejected) => Some(rejected),
+            _ => None,
+        }
+    }
+
+    fn never_sent(&self) -> bool {
+        match self {
+            Self::Rejected(rejected) => rejected.never_sent(),
+            Self::Unmounted(_) | Self::Connect(_) | Self::Path(_) => true,
+            Self::Broken(_) => false,
+        }
+    }
 }
 
 impl Service<Request<Body>> for Transport {

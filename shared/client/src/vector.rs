@@ -92,7 +92,7 @@ impl VectorClient {
         collection: &str,
         request: &QueryRequest,
     ) -> Result<QueryResponse, ClientError> {
-        self.post(caller, collection, "query", request).await
+        self.read(caller, collection, "query", request).await
     }
 
     /// `POST /collections/{name}/scroll`.
@@ -102,7 +102,7 @@ impl VectorClient {
         collection: &str,
         request: &ScrollRequest,
     ) -> Result<ScrollResponse, ClientError> {
-        self.post(caller, collection, "scroll", request).await
+        self.read(caller, collection, "scroll", request).await
     }
 
     /// `POST /collections/{name}/count`.
@@ -112,8 +112,19 @@ impl VectorClient {
         collection: &str,
         filter: Filter,
     ) -> Result<CountResponse, ClientError> {
-        self.post(caller, collection, "count", &FilterRequest { filter })
+        self.read(caller, collection, "count", &FilterRequest { filter })
             .await
+    }
+
+    async fn read<Req: Serialize + Sync, Resp: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        collection: &str,
+        operation: &str,
+        request: &Req,
+    ) -> Result<Resp, ClientError> {
+        let path = format!("/collections/{collection}/{operation}");
+        self.0.read(caller, &path, request).await
     }
 
     async fn post<Req: Serialize + Sync, Resp: DeserializeOwned>(

@@ -88,6 +88,11 @@ impl Caller {
         matches!(self.kind, CallerKind::Service(_))
     }
 
+    /// Whether a service works by itself, and nobody waits for the answer.
+    pub fn is_background(&self) -> bool {
+        self.is_service() && self.user == UserId::from_uuid(uuid::Uuid::nil())
+    }
+
     /// Refuses everybody but the tenant's administrators and services.
     pub fn require_admin(&self) -> Result<(), Error> {
         if self.role == Role::Admin || self.is_service() {
