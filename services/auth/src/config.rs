@@ -3,6 +3,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Secret, Section, credentials};
+use touchstone_store::StoreUri;
+use touchstone_store::postgres::Options;
 
 use crate::domain::ThrottleRules;
 
@@ -18,7 +20,7 @@ const MIB: u64 = 1024 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// URI of the store.
-    pub store: String,
+    pub store: StoreUri,
     /// What this deployment is for.
     pub profile: Profile,
     /// Shared secret for HS256; empty for EdDSA.
@@ -43,6 +45,8 @@ pub struct Config {
     pub argon2: Argon2Config,
     /// Login throttling.
     pub throttle: ThrottleConfig,
+    /// How PostgreSQL is used.
+    pub postgres: Options,
 }
 
 /// What a deployment is for.
@@ -123,6 +127,12 @@ impl Section for Config {
     const PLAIN: &'static [(&'static str, &'static str)] = &[("JWT_SECRET_KEY", "jwt_secret")];
 
     fn validate(&self, problems: &mut Problems) {
+        self.postgres.validate(problems);
+        problems.check(
+            self.store.backend().is_ok(),
+            "store",
+            "must begin with `sqlite:` or `postgres://`",
+        );
         let secret = self.jwt_secret.expose().len();
         problems.check(
             secret == 0 || secret >= MIN_SECRET_BYTES,

@@ -168,7 +168,7 @@ mod tests {
     }
 
     async fn load(config: &Config) -> Result<Keys, KeyError> {
-        let store = store::open(&config.store).await.unwrap();
+        let store = store::open(&config.store, &config.postgres).await.unwrap();
         Keys::load(config, &*store, FrozenClock::default().now()).await
     }
 
@@ -177,7 +177,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let uri = format!("sqlite://{}/auth.db", directory.path().display());
         let config = Config {
-            store: uri,
+            store: uri.into(),
             ..config()
         };
         let first = load(&config).await.unwrap().jwks;

@@ -28,6 +28,7 @@ pub use hasher::HasherError;
 pub use keys::KeyError;
 pub use secrets::NoRandomness;
 pub use service::{Auth, NewApiKey};
+pub use store::EXPLAINED;
 
 /// Name of the service in the mesh, the configuration and the metrics.
 pub const SERVICE: &str = "auth";

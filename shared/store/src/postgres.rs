@@ -11,6 +11,7 @@ pub mod inbox;
 mod migrate;
 mod options;
 pub mod outbox;
+mod statement;
 mod work;
 
 use std::borrow::Cow;
@@ -24,10 +25,14 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 #[doc(inline)]
-pub use crate::{__postgres_bulk as bulk, __postgres_read as read, __postgres_write as write};
+pub use crate::{
+    __postgres_bulk as bulk, __postgres_read as read, __postgres_statements as statements,
+    __postgres_write as write,
+};
 pub use connect::{Mistake, check};
 pub use migrate::{Pending, State, state};
 pub use options::Options;
+pub use statement::{Explained, Rule, Statement};
 pub use work::{Flow, Session, Work};
 
 use crate::Error;
@@ -104,7 +109,7 @@ impl Database {
     /// [`Error::Schema`] an older or newer schema, [`Error::Migration`] a migration that failed.
     pub async fn open(
         uri: &str,
-        schema: &'static str,
+        schema: &str,
         migrator: &Migrator,
         options: &Options,
     ) -> Result<Self, Error> {

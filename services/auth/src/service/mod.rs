@@ -54,7 +54,7 @@ impl fmt::Debug for Auth {
 
 impl Auth {
     pub(crate) async fn open(config: Config, deps: Deps) -> Result<Self, BuildError> {
-        let store = store::open(&config.store).await?;
+        let store = store::open(&config.store, &config.postgres).await?;
         let keys = Keys::load(&config, &*store, deps.clock.now()).await?;
         let metrics = AuthMetrics::new(&deps.metrics.scope(SERVICE));
         Ok(Self(Arc::new(Inner {

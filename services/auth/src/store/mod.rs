@@ -1,5 +1,6 @@
 //! What auth keeps: accounts, logins, keys. One trait, one contract suite for every backend.
 
+mod postgres;
 mod records;
 mod sqlite;
 
@@ -10,9 +11,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use touchstone_store::Error;
+use touchstone_store::postgres::Options;
+use touchstone_store::{Backend, Error, StoreUri};
 use touchstone_types::{ApiKeyId, FamilyId, TenantId, UserId};
 
+pub use postgres::{EXPLAINED, PostgresStore};
 pub use records::{
     Account, ApiKeyRecord, Created, KnownAddress, NewFamily, OfferedToken, SigningKey, Tenant, User,
 };
@@ -25,8 +28,11 @@ use crate::secrets::SecretHash;
 ///
 /// # Errors
 /// As [`Error`]; an unknown scheme is one of them.
-pub async fn open(uri: &str) -> Result<Arc<dyn Store>, Error> {
-    Ok(Arc::new(SqliteStore::open(uri).await?))
+pub async fn open(uri: &StoreUri, options: &Options) -> Result<Arc<dyn Store>, Error> {
+    Ok(match uri.backend()? {
+        Backend::Sqlite => Arc::new(SqliteStore::open(uri.as_str()).await?),
+        Backend::Postgres => Arc::new(PostgresStore::open(uri.as_str(), options).await?),
+    })
 }
 
 /// The durable state of auth. Every method is one transaction; lookups that find nothing are

@@ -270,13 +270,16 @@ async fn a_login_rehashes_when_the_parameters_rose() {
     let directory = tempfile::tempdir().unwrap();
     let store = format!("sqlite://{}/auth.db", directory.path().display());
     let weak = App::with(Config {
-        store: store.clone(),
+        store: store.clone().into(),
         ..config()
     })
     .await;
     weak.register("ada@example.org").await;
     weak.stop().await;
-    let mut stronger = Config { store, ..config() };
+    let mut stronger = Config {
+        store: store.into(),
+        ..config()
+    };
     stronger.argon2.memory = ByteSize::kib(128);
     let app = App::with(stronger).await;
     assert_eq!(

@@ -164,7 +164,7 @@ async fn logins_survive_a_restart_and_the_file_holds_no_secret() {
     let directory = tempfile::tempdir().unwrap();
     let store = format!("sqlite://{}/auth.db", directory.path().display());
     let app = App::with(Config {
-        store: store.clone(),
+        store: store.clone().into(),
         ..config()
     })
     .await;
@@ -178,7 +178,11 @@ async fn logins_survive_a_restart_and_the_file_holds_no_secret() {
     let key = key.json::<Value>()["key"].as_str().unwrap().to_owned();
     app.stop().await;
 
-    let app = App::with(Config { store, ..config() }).await;
+    let app = App::with(Config {
+        store: store.into(),
+        ..config()
+    })
+    .await;
     assert_eq!(app.me(&second.access_token).await, "200");
     assert!(app.is_valid(&key).await);
     next(&app, &second.refresh_token).await;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use touchstone_types::EventId;
 
+use super::statements;
 use crate::Error;
 
 /// The table; copy it into the service's first migration.
@@ -17,11 +18,20 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_at ON inbox (at);
 ";
 
-/// Notes that a consumer deals with an event.
-pub const RECORD: &str = "INSERT INTO inbox (consumer, event_id, at) VALUES ($1, $2, $3) \
-     ON CONFLICT ON CONSTRAINT inbox_pk DO NOTHING";
-/// Forgets old events.
-pub const PRUNE: &str = "DELETE FROM inbox WHERE at < $1";
+statements! {
+    /// Notes that a consumer deals with an event.
+    RECORD ["'consumer'", "gen_random_uuid()", "now()"] =
+        "INSERT INTO inbox (consumer, event_id, at) VALUES ($1, $2, $3) \
+         ON CONFLICT ON CONSTRAINT inbox_pk DO NOTHING";
+    /// Forgets old events.
+    PRUNE ["(SELECT min(at) + interval '1 second' FROM inbox)"] =
+        "DELETE FROM inbox WHERE at < $1";
+}
+
+/// Fills the table.
+pub const FILL: &str = "INSERT INTO inbox (consumer, event_id, at) \
+     SELECT 'consumer', gen_random_uuid(), now() - n * interval '1 second' \
+     FROM generate_series(1, $1) AS n";
 
 /// Notes, in the transaction of the effect, that the consumer deals with the event.
 ///

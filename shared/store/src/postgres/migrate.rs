@@ -40,7 +40,7 @@ pub struct State {
 /// [`Error::Connect`] when it cannot be reached, [`Error::Schema`] when it is not ours.
 pub async fn state(
     uri: &str,
-    schema: &'static str,
+    schema: &str,
     migrator: &Migrator,
     options: &Options,
 ) -> Result<State, Error> {
@@ -54,7 +54,7 @@ pub async fn state(
 /// Migrates, or checks that there is nothing to migrate.
 pub(super) async fn prepare(
     connect: &PgConnectOptions,
-    schema: &'static str,
+    schema: &str,
     migrator: &Migrator,
     options: &Options,
 ) -> Result<(), Error> {

@@ -15,7 +15,7 @@ use touchstone_api::events::Event;
 use touchstone_types::EventId;
 use uuid::Uuid;
 
-use super::{Database, Flow, bulk, read, write};
+use super::{Database, Flow, bulk, read, statements, write};
 use crate::{Error, Outbox};
 
 /// How long a relay holds the outbox without a sign of life.
@@ -47,28 +47,44 @@ CREATE TABLE outbox_lease (
 INSERT INTO outbox_lease (id, holder, until) VALUES (1, NULL, now());
 ";
 
-/// Puts an event into the transaction of its fact.
-pub const APPEND: &str = "INSERT INTO outbox (id, topic, key, at, traceparent, payload) \
-     VALUES ($1, $2, $3, $4, $5, $6)";
-/// Whether anything waits.
-pub const WAITING: &str = "SELECT EXISTS (SELECT 1 FROM outbox WHERE sent_at IS NULL)";
-/// Takes or extends the lease, without waiting for whoever is about to.
-pub const HOLD: &str = "UPDATE outbox_lease SET holder = $1, \
-     until = clock_timestamp() + make_interval(secs => $2) WHERE id IN \
-     (SELECT id FROM outbox_lease WHERE holder IS NULL OR holder = $1 \
-      OR until <= clock_timestamp() FOR UPDATE SKIP LOCKED)";
-/// The oldest events that were not sent.
-pub const PENDING: &str = "SELECT id, topic, key, at, traceparent, payload FROM outbox \
-     WHERE sent_at IS NULL ORDER BY seq LIMIT $1";
-/// How many events were not sent.
-pub const BACKLOG: &str = "SELECT count(*) FROM outbox WHERE sent_at IS NULL";
-/// Marks events that the bus took.
-pub const MARK: &str = "UPDATE outbox SET sent_at = $2 WHERE id = ANY($1) AND sent_at IS NULL";
-/// Frees the lease when nothing waits any more.
-pub const FREE: &str = "UPDATE outbox_lease SET holder = NULL, until = clock_timestamp() \
-     WHERE holder = $1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE sent_at IS NULL)";
-/// Removes events that were sent long ago.
-pub const PRUNE: &str = "DELETE FROM outbox WHERE sent_at < $1";
+statements! {
+    /// Puts an event into the transaction of its fact.
+    APPEND ["gen_random_uuid()", "'topic'", "'key'", "now()", "NULL", "'{}'"] =
+        "INSERT INTO outbox (id, topic, key, at, traceparent, payload) \
+         VALUES ($1, $2, $3, $4, $5, $6)";
+    /// Whether anything waits.
+    WAITING [] = "SELECT EXISTS (SELECT 1 FROM outbox WHERE sent_at IS NULL)";
+    /// Takes or extends the lease, without waiting for whoever is about to.
+    HOLD ["gen_random_uuid()", "5"] =
+        "UPDATE outbox_lease SET holder = $1, \
+         until = clock_timestamp() + make_interval(secs => $2) WHERE id IN \
+         (SELECT id FROM outbox_lease WHERE holder IS NULL OR holder = $1 \
+          OR until <= clock_timestamp() FOR UPDATE SKIP LOCKED)";
+    /// The oldest events that were not sent.
+    PENDING ["256"] =
+        "SELECT id, topic, key, at, traceparent, payload FROM outbox \
+         WHERE sent_at IS NULL ORDER BY seq LIMIT $1";
+    /// How many events were not sent.
+    BACKLOG [] = "SELECT count(*) FROM outbox WHERE sent_at IS NULL";
+    /// Marks events that the bus took.
+    MARK [
+        "(SELECT array_agg(id) FROM (SELECT id FROM outbox WHERE sent_at IS NULL LIMIT 256) AS o)",
+        "now()",
+    ] = "UPDATE outbox SET sent_at = $2 WHERE id = ANY($1) AND sent_at IS NULL";
+    /// Frees the lease when nothing waits any more.
+    FREE ["gen_random_uuid()"] =
+        "UPDATE outbox_lease SET holder = NULL, until = clock_timestamp() \
+         WHERE holder = $1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE sent_at IS NULL)";
+    /// Removes events that were sent long ago.
+    PRUNE ["(SELECT min(sent_at) + interval '1 second' FROM outbox)"] =
+        "DELETE FROM outbox WHERE sent_at < $1";
+}
+
+/// Fills the table; one event in a hundred is pending.
+pub const FILL: &str = "INSERT INTO outbox (id, topic, key, at, payload, sent_at) \
+     SELECT gen_random_uuid(), 'topic', n::text, now() - n * interval '1 second', '{}', \
+     CASE WHEN n % 100 = 0 THEN NULL ELSE now() - n * interval '1 second' END \
+     FROM generate_series(1, $1) AS n";
 
 /// Puts an event into the transaction of the fact that it tells.
 ///
