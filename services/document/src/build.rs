@@ -1,7 +1,6 @@
 //! Puts the service together.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use axum::Router;
 use tokio::sync::{Semaphore, mpsc};
@@ -13,8 +12,7 @@ use touchstone_web::Surface;
 use crate::domain::chunker::ChunkParams;
 use crate::ingest::{DocumentParser, Ingestor, Wake};
 use crate::metrics::Metrics;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{self, Store};
+use crate::store::{self, Opened};
 use crate::{Config, Deps, Documents, commit, formats, ingest, routes, sandbox, service};
 
 /// Uploads that wait for the task that commits them.
@@ -39,10 +37,10 @@ pub enum BuildError {
 /// # Errors
 /// [`BuildError`] says what could not be opened.
 pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Router, BuildError> {
-    let sqlite = SqliteStore::open(&config.store)
+    let opened = store::open(&config.store, &config.postgres)
         .await
         .map_err(BuildError::Store)?;
-    build_on(sqlite, config, deps, life).await
+    build_on(opened, config, deps, life).await
 }
 
 /// As [`build`], on a store that is open.
@@ -50,20 +48,19 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
 /// # Errors
 /// [`BuildError`] says what could not be started.
 pub async fn build_on(
-    sqlite: SqliteStore,
+    opened: impl Into<Opened>,
     config: Config,
     deps: Deps,
     life: &Lifecycle,
 ) -> Result<Router, BuildError> {
     let life = life.service("document");
-    let outbox = Arc::new(sqlite.database().clone());
+    let Opened { store, outbox } = opened.into();
     let relay = Relay::new(
         outbox,
         deps.events.clone(),
         deps.clock.clone(),
         RelayOptions::default(),
     );
-    let store: Arc<dyn Store> = Arc::new(sqlite);
     let metrics = Metrics::new(&deps.metrics.scope("document"));
     let recovered = store
         .recover(deps.clock.now())

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use touchstone_error::{Classify, ErrorKind, chain};
 
 use crate::store::{self, Accept, Accepted, Store};
 
@@ -39,6 +40,14 @@ pub(crate) async fn commit_loop(
                     let _ = answer.send(Ok(accepted));
                 }
             }
+            // Nobody knows whether they were stored, or nothing can be stored now: whoever sent them
+            // asks again, with its key. Done again here, a new version might be made twice.
+            Err(error) if items.len() > 1 && is_indefinite(&error) => {
+                for answer in answers {
+                    let _ = answer.send(Err(store::Error::indefinite()));
+                }
+                tracing::warn!(error = %chain(&error), uploads = items.len(), "uploads were not committed");
+            }
             // One that cannot be stored must not stop the others.
             Err(_) if items.len() > 1 => {
                 for (item, answer) in items.iter().zip(answers) {
@@ -56,4 +65,8 @@ pub(crate) async fn commit_loop(
             }
         }
     }
+}
+
+fn is_indefinite(error: &store::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
 }

@@ -3,6 +3,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Section};
+use touchstone_store::StoreUri;
+use touchstone_store::postgres::Options;
 
 use crate::domain::backoff::Backoff;
 
@@ -14,7 +16,7 @@ const MAX_EMBED_BATCH: usize = 256;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where documents are kept.
-    pub store: String,
+    pub store: StoreUri,
     /// How long idempotency keys are remembered.
     #[serde(with = "humantime_serde")]
     pub idempotency_ttl: Duration,
@@ -28,6 +30,8 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// How documents are worked on.
     pub ingest: Ingest,
+    /// How PostgreSQL is used.
+    pub postgres: Options,
 }
 
 /// What a request may ask for.
@@ -137,6 +141,12 @@ impl Section for Config {
     const DEFAULTS: &'static str = include_str!("../config.default.toml");
 
     fn validate(&self, problems: &mut Problems) {
+        self.postgres.validate(problems);
+        problems.check(
+            self.store.backend().is_ok(),
+            "store",
+            "must begin with `sqlite:` or `postgres://`",
+        );
         let size = self.limits.document.as_u64();
         let sizes = (1..=1 << 30).contains(&size);
         problems.check(sizes, "limits.document", "must be between 1 B and 1 GiB");

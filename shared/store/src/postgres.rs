@@ -155,6 +155,11 @@ impl Database {
         (self.0.pool.size(), self.0.pool.num_idle())
     }
 
+    /// Under which name this handle, and its clones, hold leases.
+    pub fn holder(&self) -> Uuid {
+        self.0.holder
+    }
+
     /// How this database is used.
     pub fn options(&self) -> &Options {
         &self.0.options

@@ -1,16 +1,19 @@
 //! What the service keeps: documents, versions, texts, chunks, work, outbox.
 //!
-//! [`Store`] is the seam; [`sqlite`] is the embedded backend. Times and ids come from the caller.
+//! [`Store`] is the seam; [`sqlite`] is the embedded backend, [`postgres`] the shared one. Times and ids come from the caller.
 //! Every query of a request names the tenant; a worker's query names the claim under which the
 //! worker holds the documents.
 
+mod common;
 mod model;
+pub mod postgres;
 pub mod sqlite;
 
 #[cfg(test)]
 mod contract;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +21,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use touchstone_api::document::{Document, TimelineEntry};
 use touchstone_api::events::DocumentWork;
+use touchstone_store::postgres::Options;
+use touchstone_store::{Backend, Outbox, StoreUri};
 use touchstone_types::{DocumentId, EventId, TenantId};
 use uuid::Uuid;
 
@@ -26,6 +31,46 @@ pub use model::{
     Outcome, Parsed, Passed, Piece, Refusal, Stamp, Stats, StoredText, TextPiece,
 };
 pub use touchstone_store::Error;
+
+/// A store that is open, with the outbox that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its outbox.
+    pub outbox: Arc<dyn Outbox>,
+}
+
+impl From<sqlite::SqliteStore> for Opened {
+    fn from(store: sqlite::SqliteStore) -> Self {
+        Self {
+            outbox: Arc::new(store.database().clone()),
+            store: Arc::new(store),
+        }
+    }
+}
+
+impl From<postgres::PostgresStore> for Opened {
+    fn from(store: postgres::PostgresStore) -> Self {
+        Self {
+            outbox: Arc::new(store.database().clone()),
+            store: Arc::new(store),
+        }
+    }
+}
+
+/// Opens the store that a URI names and brings its schema up to date.
+///
+/// # Errors
+/// As [`Error`]; an unknown scheme is one of them.
+pub async fn open(uri: &StoreUri, options: &Options) -> Result<Opened, Error> {
+    Ok(match uri.backend()? {
+        Backend::Sqlite => sqlite::SqliteStore::open(uri.as_str()).await?.into(),
+        Backend::Postgres => postgres::PostgresStore::open(uri.as_str(), options)
+            .await?
+            .into(),
+    })
+}
 
 /// Everything that document keeps.
 #[async_trait]

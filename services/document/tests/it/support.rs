@@ -301,7 +301,7 @@ impl World {
         identity.mount("embedding", neighbours.embedding());
         identity.mount("vector", neighbours.vector(&identity));
         let mut config: Config = touchstone_config::defaults();
-        config.store = format!("sqlite://{}", dir.path().join("document.db").display());
+        config.store = format!("sqlite://{}", dir.path().join("document.db").display()).into();
         config.ingest.backoff_first = Duration::from_millis(1);
         config.ingest.backoff_most = Duration::from_millis(20);
         config.ingest.sweep_every = Duration::from_millis(5);
@@ -322,7 +322,7 @@ impl World {
     }
 
     pub async fn start(&self) -> Service {
-        self.start_on(SqliteStore::open(&self.config.store).await.unwrap())
+        self.start_on(SqliteStore::open(self.config.store.as_str()).await.unwrap())
             .await
     }
 

@@ -1,6 +1,7 @@
 //! What every backend of [`Store`] must do; each test runs on each backend.
 
 mod life;
+mod parallel;
 mod requests;
 mod work;
 
@@ -18,8 +19,10 @@ use touchstone_types::{
 use uuid::Uuid;
 
 use self::life::*;
+use self::parallel::*;
 use self::requests::*;
 use self::work::*;
+use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::*;
 use crate::domain::ingestion::Change;
@@ -30,6 +33,8 @@ struct Bench {
     clock: Arc<FrozenClock>,
     ids: IdSource,
     tenant: TenantId,
+    /// Whether other processes may work on the store too.
+    shared: bool,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -43,6 +48,7 @@ impl Bench {
             clock,
             ids,
             tenant,
+            shared: false,
             _dir: dir,
         }
     }
@@ -217,6 +223,17 @@ macro_rules! contract_suite {
                 super::$name(super::Bench::new(std::sync::Arc::new(store), Some(dir))).await;
             })+
         }
+        mod postgres {
+            $(#[tokio::test] async fn $name() {
+                let Some(url) = touchstone_test_services::postgres_database().await else {
+                    return;
+                };
+                let options = touchstone_store::postgres::Options::default();
+                let store = super::PostgresStore::open(&url, &options).await.unwrap();
+                let bench = super::Bench::new(std::sync::Arc::new(store), None);
+                super::$name(super::Bench { shared: true, ..bench }).await;
+            })+
+        }
     };
 }
 
@@ -229,7 +246,7 @@ contract_suite!(
     work_is_hidden_until_its_event_or_its_time,
     a_document_goes_its_way_to_indexed,
     a_lease_that_ran_out_is_taken_over_alone_and_counted,
-    recovery_frees_every_lease,
+    recovery_frees_the_leases_of_the_dead,
     a_wait_is_no_attempt_and_told_once,
     a_failure_becomes_a_dead_letter_and_can_be_retried,
     cancel_while_at_work_makes_the_worker_let_go,
@@ -239,4 +256,9 @@ contract_suite!(
     a_rebuild_queues_all_but_the_cancelled,
     stats_count_the_queue,
     old_keys_are_forgotten,
+    a_key_used_at_once_makes_one_document,
+    new_versions_at_once_are_numbered_in_a_row,
+    workers_that_claim_at_once_share_the_work,
+    requests_and_workers_at_once_agree_on_the_end,
+    an_accept_whose_answer_got_lost_can_be_repeated,
 );

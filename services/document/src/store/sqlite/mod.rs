@@ -13,14 +13,13 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 use touchstone_api::document::{Document, TimelineEntry};
-use touchstone_api::events::{
-    DOCUMENT_STATUS, DOCUMENT_WORK, DocumentStatusChanged, DocumentWork, Event, WorkAction,
-};
+use touchstone_api::events::{DocumentWork, WorkAction};
 use touchstone_store::sqlite::Database;
-use touchstone_store::{encode_id, micros, outbox};
+use touchstone_store::{encode_id, micros};
 use touchstone_types::{DocumentId, DocumentStatus, EventId, TenantId};
 use uuid::Uuid;
 
+use super::common::{Subject, action_word};
 use super::{
     Accept, Accepted, ChunkList, Claim, Claimed, Dead, Error, ListFilter, NewChunk, Original,
     Outcome, Parsed, Piece, Refusal, Stamp, Stats, Store, StoredText, TextPiece,
@@ -225,14 +224,6 @@ fn blob(id: &Uuid) -> &[u8] {
     encode_id(id)
 }
 
-/// A document whose work is queued.
-#[derive(Clone, Copy)]
-struct Subject {
-    tenant: TenantId,
-    id: DocumentId,
-    version: u32,
-}
-
 /// Queues work; takes the place of what was queued before. Who holds a lease keeps it until it
 /// notices, so that two never work on one document.
 async fn queue(
@@ -265,63 +256,6 @@ async fn queue(
     Ok(())
 }
 
-const fn action_word(action: WorkAction) -> &'static str {
-    match action {
-        WorkAction::Ingest => "ingest",
-        WorkAction::Remove => "remove",
-    }
-}
-
-/// Tells the bus that there is work.
-async fn tell_work(
-    connection: &mut SqliteConnection,
-    subject: Subject,
-    action: WorkAction,
-    stamp: &Stamp,
-) -> Result<(), Error> {
-    let work = DocumentWork {
-        tenant_id: subject.tenant,
-        document_id: subject.id,
-        version: subject.version,
-        action,
-    };
-    tell(connection, DOCUMENT_WORK, subject.id, work, stamp).await
-}
-
-/// Tells the bus that a document changed its state.
-async fn tell_status(
-    connection: &mut SqliteConnection,
-    subject: Subject,
-    status: DocumentStatus,
-    stamp: &Stamp,
-) -> Result<(), Error> {
-    let changed = DocumentStatusChanged {
-        tenant_id: subject.tenant,
-        document_id: subject.id,
-        version: subject.version,
-        status,
-    };
-    tell(connection, DOCUMENT_STATUS, subject.id, changed, stamp).await
-}
-
-async fn tell(
-    connection: &mut SqliteConnection,
-    topic: &str,
-    id: DocumentId,
-    payload: impl serde::Serialize,
-    stamp: &Stamp,
-) -> Result<(), Error> {
-    let event = Event {
-        id: stamp.event,
-        topic: topic.to_owned(),
-        key: id.to_string(),
-        at: stamp.at,
-        traceparent: stamp.traceparent.clone(),
-        payload: serde_json::to_value(payload).map_err(corrupt)?,
-    };
-    outbox::append(connection, &event).await
-}
-
 /// Writes a line of the timeline.
 async fn note(
     connection: &mut SqliteConnection,
@@ -345,15 +279,4 @@ async fn note(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// What is stored does not read back.
-fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Corrupt(sqlx::Error::Decode(Box::new(error)))
-}
-
-/// Reads a word of one of the closed lists.
-fn word<T: std::str::FromStr<Err = String>>(text: &str) -> Result<T, Error> {
-    text.parse()
-        .map_err(|message: String| corrupt(std::io::Error::other(message)))
 }

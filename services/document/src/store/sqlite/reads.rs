@@ -8,7 +8,8 @@ use touchstone_store::sqlite::Database;
 use touchstone_store::{decode_id, from_micros, micros};
 use touchstone_types::{ByteSpan, DocumentId, TenantId};
 
-use super::{blob, corrupt, word};
+use super::blob;
+use crate::store::common::{corrupt, word};
 use crate::store::{
     ChunkList, Dead, Error, Failure, ListFilter, NewChunk, Original, Piece, StoredText, TextPiece,
 };

@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use sqlx::{Row, SqliteConnection};
 use touchstone_api::events::WorkAction;
 use touchstone_store::sqlite::{Database, commit};
-use touchstone_store::{decode_id, micros};
+use touchstone_store::{decode_id, micros, outbox};
 use touchstone_types::{DocumentId, DocumentStatus, TenantId};
 
-use super::{Subject, blob, corrupt, note, queue, tell_status, tell_work, word};
+use super::{blob, note, queue};
 use crate::domain::ingestion::{Change, apply};
+use crate::store::common::{Subject, corrupt, word};
 use crate::store::{Accept, Accepted, Error, Refusal, Stamp};
 
 pub async fn accept(db: &Database, batch: &[Accept]) -> Result<Vec<Accepted>, Error> {
@@ -69,7 +70,11 @@ async fn accept_one(connection: &mut SqliteConnection, item: &Accept) -> Result<
         .await?;
     }
     queue(connection, subject, WorkAction::Ingest, false, &item.stamp).await?;
-    tell_work(connection, subject, WorkAction::Ingest, &item.stamp).await?;
+    outbox::append(
+        connection,
+        &subject.work_event(WorkAction::Ingest, &item.stamp)?,
+    )
+    .await?;
     note(
         connection,
         subject,
@@ -229,7 +234,7 @@ pub async fn delete(
         version,
     };
     queue(&mut tx, subject, WorkAction::Remove, false, stamp).await?;
-    tell_work(&mut tx, subject, WorkAction::Remove, stamp).await?;
+    outbox::append(&mut tx, &subject.work_event(WorkAction::Remove, stamp)?).await?;
     commit(tx).await?;
     Ok(true)
 }
@@ -249,7 +254,7 @@ pub async fn retry(
     forget_dead_letter(&mut tx, id).await?;
     // What an earlier attempt may have left in the index goes first.
     queue(&mut tx, subject, WorkAction::Ingest, true, stamp).await?;
-    tell_work(&mut tx, subject, WorkAction::Ingest, stamp).await?;
+    outbox::append(&mut tx, &subject.work_event(WorkAction::Ingest, stamp)?).await?;
     note(
         &mut tx,
         subject,
@@ -281,7 +286,8 @@ pub async fn cancel(
         ..stamp.clone()
     };
     queue(&mut tx, subject, WorkAction::Remove, false, &at_once).await?;
-    tell_status(&mut tx, subject, DocumentStatus::Cancelled, stamp).await?;
+    let event = subject.status_event(DocumentStatus::Cancelled, stamp)?;
+    outbox::append(&mut tx, &event).await?;
     note(
         &mut tx,
         subject,

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use touchstone_api::events::WorkAction;
 use touchstone_store::sqlite::{Database, commit};
-use touchstone_store::{decode_id, micros};
+use touchstone_store::{decode_id, micros, outbox};
 use touchstone_types::{DocumentId, DocumentStatus, TenantId};
 use uuid::Uuid;
 
-use super::{Subject, blob, note, queue, tell_status, word};
+use super::{blob, note, queue};
 use crate::domain::ingestion::{Change, apply, apply_all};
+use crate::store::common::{Subject, word};
 use crate::store::{Error, Failure, Outcome, Parsed, Passed, Stamp};
 
 /// Rows of chunks per statement.
@@ -306,7 +307,7 @@ async fn settle_one(
                 visible_at: at,
                 traceparent: None,
             };
-            tell_status(connection, subject, status, &stamp).await?;
+            outbox::append(connection, &subject.status_event(status, &stamp)?).await?;
         }
         Outcome::Waiting {
             passed,
@@ -456,5 +457,5 @@ async fn fail(
         detail,
     )
     .await?;
-    tell_status(connection, subject, status, stamp).await
+    outbox::append(connection, &subject.status_event(status, stamp)?).await
 }

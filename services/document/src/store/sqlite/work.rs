@@ -12,12 +12,10 @@ use touchstone_store::{decode_id, from_micros, inbox, micros};
 use touchstone_types::{DocumentId, EventId};
 use uuid::Uuid;
 
+use super::blob;
 use super::reads::{read_chunk, read_text};
-use super::{action_word, blob, corrupt, word};
+use crate::store::common::{CONSUMER, action_word, corrupt, word};
 use crate::store::{Claim, Claimed, Error, NewChunk, Stats, StoredText};
-
-/// Name of the consumer in the inbox.
-const CONSUMER: &str = "document.ingest";
 
 pub async fn recover(db: &Database, now: DateTime<Utc>) -> Result<u64, Error> {
     let mut tx = db.begin().await?;
