@@ -3,6 +3,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Secret, Section};
+use touchstone_store::StoreUri;
+use touchstone_store::postgres::Options;
 
 use crate::domain::extract;
 use crate::domain::simulate::{self, PROFILES};
@@ -12,7 +14,7 @@ use crate::domain::simulate::{self, PROFILES};
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where conversations are kept.
-    pub store: String,
+    pub store: StoreUri,
     /// Provider that answers when a request names none.
     pub active: String,
     /// Largest request body.
@@ -37,6 +39,8 @@ pub struct Config {
     pub simulated: SimulatedConfig,
     /// The provider behind an OpenAI-compatible server.
     pub openai: OpenAiConfig,
+    /// How PostgreSQL is used.
+    pub postgres: Options,
 }
 
 /// When pieces of a streamed answer are sent.
@@ -242,6 +246,12 @@ impl Section for Config {
     ];
 
     fn validate(&self, problems: &mut Problems) {
+        self.postgres.validate(problems);
+        problems.check(
+            self.store.backend().is_ok(),
+            "store",
+            "must begin with `sqlite:` or `postgres://`",
+        );
         let known = match self.active.as_str() {
             "extractive" => true,
             "simulated" => self.simulated.enabled,

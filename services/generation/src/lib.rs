@@ -76,7 +76,7 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let life = life.service("generation");
     let metrics = Metrics::new(&deps.metrics.scope("generation"));
     let registry = Registry::new(&config, &metrics).map_err(BuildError::Client)?;
-    let store = store::open(&config.store)
+    let store = store::open(&config.store, &config.postgres)
         .await
         .map_err(BuildError::Store)?;
     let body_limit = usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX);

@@ -23,7 +23,7 @@ impl World {
             user: ids.next(),
         };
         Self {
-            store: open(uri).await.unwrap(),
+            store: open(&uri.into(), &Options::default()).await.unwrap(),
             owner,
             now: clock.now(),
             ids,
@@ -204,6 +204,33 @@ async fn a_refused_turn_leaves_nothing(world: World) {
     );
 }
 
+async fn turns_at_once_are_whole_and_in_a_row(world: World) {
+    const AT_ONCE: usize = 8;
+    let id = world.start("crowd", world.now).await;
+    let target = Target::Existing(id);
+    let turns: Vec<_> = (0..AT_ONCE)
+        .map(|number| world.turn(&number.to_string()))
+        .collect();
+    let appended = futures_util::future::join_all(
+        turns
+            .iter()
+            .map(|turn| world.store.append(world.owner, &target, turn, world.now)),
+    )
+    .await;
+    assert!(appended.into_iter().all(|appended| appended.unwrap()));
+    let all = world.store.messages(world.owner, id, 0, 100).await;
+    let all = all.unwrap().unwrap();
+    assert_eq!(all.len(), 2 + 2 * AT_ONCE);
+    for (number, message) in (1..).zip(&all) {
+        assert_eq!(message.sequence, number);
+    }
+    // A question and its answer stand together.
+    for turn in &turns {
+        let at = |id| all.iter().position(|message| message.id == id).unwrap();
+        assert_eq!(at(turn[0].id) + 1, at(turn[1].id));
+    }
+}
+
 macro_rules! contract {
     ($backend:ident, $uri:expr) => {
         mod $backend {
@@ -211,22 +238,28 @@ macro_rules! contract {
 
             contract!(@tests $uri; numbers_messages_without_holes,
                 hides_conversations_from_everybody_else, lists_by_last_growth_in_pages,
-                forgets_a_conversation_with_its_messages, a_refused_turn_leaves_nothing);
+                forgets_a_conversation_with_its_messages, a_refused_turn_leaves_nothing,
+                turns_at_once_are_whole_and_in_a_row);
         }
     };
     (@tests $uri:expr; $($test:ident),+) => {$(
         #[tokio::test]
         async fn $test() {
             let folder = tempfile::tempdir().unwrap();
-            let uri: String = ($uri)(folder.path());
+            let uri: Option<String> = ($uri)(folder.path()).await;
+            let Some(uri) = uri else { return };
             super::$test(World::new(&uri).await).await;
         }
     )+};
 }
 
-contract!(sqlite_file, |folder: &std::path::Path| format!(
+contract!(sqlite_file, async |folder: &std::path::Path| Some(format!(
     "sqlite://{}/generation.db",
     folder.display()
+)));
+contract!(sqlite_memory, async |_: &std::path::Path| Some(
+    "sqlite::memory:".to_owned()
 ));
-contract!(sqlite_memory, |_: &std::path::Path| "sqlite::memory:"
-    .to_owned());
+contract!(postgres, async |_: &std::path::Path| {
+    touchstone_test_services::postgres_database().await
+});

@@ -1,10 +1,12 @@
 //! Where conversations are kept.
 
+mod postgres;
 mod sqlite;
 
 #[cfg(test)]
 mod contract;
 
+pub use postgres::{EXPLAINED, PostgresStore};
 pub use sqlite::SqliteStore;
 
 use std::fmt;
@@ -14,7 +16,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use touchstone_api::generation::{Citation, Conversation, Message, MessageRole};
 use touchstone_identity::Caller;
-use touchstone_store::Error;
+use touchstone_store::postgres::Options;
+use touchstone_store::{Backend, Error, StoreUri};
 use touchstone_types::{ConversationId, MessageId, TenantId, UserId};
 
 /// Whose conversations: nobody else's are seen or touched.
@@ -117,7 +120,28 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn ping(&self) -> Result<(), Error>;
 }
 
-/// Opens the store that a URI names.
-pub async fn open(uri: &str) -> Result<Arc<dyn Store>, Error> {
-    Ok(Arc::new(SqliteStore::open(uri).await?))
+/// Opens the store that a URI names and brings its schema up to date.
+///
+/// # Errors
+/// As [`Error`]; an unknown scheme is one of them.
+pub async fn open(uri: &StoreUri, options: &Options) -> Result<Arc<dyn Store>, Error> {
+    Ok(match uri.backend()? {
+        Backend::Sqlite => Arc::new(SqliteStore::open(uri.as_str()).await?),
+        Backend::Postgres => Arc::new(PostgresStore::open(uri.as_str(), options).await?),
+    })
+}
+
+/// The role that [`role_word`] stored.
+fn role_of(word: &str) -> MessageRole {
+    match word {
+        "user" => MessageRole::User,
+        _ => MessageRole::Assistant,
+    }
+}
+
+const fn role_word(role: MessageRole) -> &'static str {
+    match role {
+        MessageRole::User => "user",
+        MessageRole::Assistant => "assistant",
+    }
 }

@@ -3,12 +3,12 @@ use chrono::{DateTime, Utc};
 use sqlx::Row;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteRow;
-use touchstone_api::generation::{Conversation, Message, MessageRole};
+use touchstone_api::generation::{Conversation, Message};
 use touchstone_store::sqlite::{Database, commit};
 use touchstone_store::{Error, decode_id, encode_id, from_micros, micros};
 use touchstone_types::ConversationId;
 
-use super::{Cursor, NewMessage, Owner, Store, Target};
+use super::{Cursor, NewMessage, Owner, Store, Target, role_of, role_word};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -190,20 +190,10 @@ fn message(row: &SqliteRow) -> Result<Message, Error> {
     Ok(Message {
         id: decode_id(row.try_get("id")?)?,
         sequence: row.try_get("sequence")?,
-        role: match row.try_get("role")? {
-            "user" => MessageRole::User,
-            _ => MessageRole::Assistant,
-        },
+        role: role_of(row.try_get("role")?),
         content: row.try_get("content")?,
         citations: serde_json::from_str(citations).map_err(corrupt)?,
         complete: row.try_get("complete")?,
         created_at: from_micros(row.try_get("created_at")?),
     })
-}
-
-const fn role_word(role: MessageRole) -> &'static str {
-    match role {
-        MessageRole::User => "user",
-        MessageRole::Assistant => "assistant",
-    }
 }
