@@ -42,6 +42,13 @@ pub struct StackConfig {
     pub ports: BTreeMap<String, u16>,
     /// Where services are that run elsewhere.
     pub urls: BTreeMap<String, String>,
+    /// PostgreSQL of all services; empty: a SQLite file each.
+    pub database_url: Secret,
+    /// Whether to bring schemas up to date at the start.
+    pub migrate: bool,
+    /// How long to wait at the start for servers that are not up yet.
+    #[serde(with = "humantime_serde")]
+    pub startup_wait: Duration,
     /// Logs.
     pub log: LogConfig,
     /// Demo data.
@@ -86,6 +93,9 @@ impl Section for StackConfig {
         ("HOST", "host"),
         ("DATA_DIR", "data_dir"),
         ("SERVICE_KEY", "service_key"),
+        ("DATABASE_URL", "database_url"),
+        ("MIGRATE", "migrate"),
+        ("STARTUP_WAIT", "startup_wait"),
         ("LOG_FORMAT", "log.format"),
         ("LOG_LEVEL", "log.filter"),
         ("PROFILE", "profile"),
@@ -141,6 +151,21 @@ impl Section for StackConfig {
         {
             problems.add("service_key", why);
         }
+        let url = self.database_url.expose();
+        let known = ["postgres://", "postgresql://"];
+        problems.check(
+            url.is_empty() || known.iter().any(|scheme| url.starts_with(scheme)),
+            "database_url",
+            "must begin with `postgres://` (DATABASE_URL)",
+        );
+        if let Some(why) = credentials::weak_url(url, self.profile == Profile::Production) {
+            problems.add("database_url", format!("{why} (DATABASE_URL)"));
+        }
+        problems.check(
+            self.startup_wait <= Duration::from_mins(10),
+            "startup_wait",
+            "must be at most 10m",
+        );
         let demo = self.demo.enabled && self.profile == Profile::Production;
         problems.check(
             !demo,

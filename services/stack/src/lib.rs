@@ -6,6 +6,7 @@ mod config;
 mod demo;
 pub mod evaluation;
 pub mod secrets;
+mod servers;
 mod service;
 mod stack;
 mod wiring;

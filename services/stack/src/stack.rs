@@ -16,7 +16,7 @@ use touchstone_types::{IdSource, SystemClock};
 
 use crate::demo::{self, Credentials, SeedError};
 use crate::wiring::{self, BuildError};
-use crate::{Service, Settings};
+use crate::{Service, Settings, servers};
 
 /// Folder of the locks, one per service, in the data directory.
 const LOCKS: &str = ".locks";
@@ -91,6 +91,9 @@ pub enum StartError {
          least 32 bytes"
     )]
     NoServiceKey,
+    /// A server that the configuration names cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] touchstone_config::Error),
     /// The bus cannot be opened.
     #[error("the event bus cannot be opened")]
     Events(#[source] touchstone_events::Error),
@@ -129,6 +132,7 @@ impl Stack {
         settings.settle();
         let listeners = bind(&settings, &plan).await?;
         let locks = lock(&settings, &plan)?;
+        Box::pin(servers::check(&settings, &plan.services)).await?;
         let clock = Arc::new(SystemClock);
         let service_key = service_key(&settings.stack.service_key, &plan)?;
         let mesh = Mesh::new(service_key.clone(), clock.clone());
@@ -175,7 +179,9 @@ impl Stack {
         for &service in &plan.services {
             let parser = plan.parser.as_deref();
             let (settings, common) = (&stack.settings, &stack.common);
-            let built = wiring::build(service, settings, parser, common, &bus, &stack.life).await;
+            // A service's way up is long, and its future as large.
+            let built = wiring::build(service, settings, parser, common, &bus, &stack.life);
+            let built = Box::pin(built).await;
             match built {
                 Ok(router) => {
                     stack.common.mesh.mount(service.name(), router.clone());
@@ -262,8 +268,15 @@ async fn bind(settings: &Settings, plan: &Plan) -> Result<Vec<(Service, Listener
 fn lock(settings: &Settings, plan: &Plan) -> Result<Vec<DirLock>, StartError> {
     let directory = &settings.stack.data_dir;
     let acquire = |service: &Service| DirLock::acquire(directory.join(LOCKS).join(service.name()));
+    let shared: Vec<_> = settings
+        .schemas(&plan.services)
+        .iter()
+        .map(|schema| schema.store.service)
+        .collect();
     plan.services
         .iter()
+        // What is in a database can be worked on by several processes.
+        .filter(|service| !shared.contains(&service.name()))
         .map(|service| {
             acquire(service).map_err(|error| match error {
                 DirLockError::Taken(_) => StartError::DataInUse(directory.clone()),

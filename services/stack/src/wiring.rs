@@ -28,18 +28,30 @@ impl Settings {
     /// profile and seed down.
     pub(crate) fn settle(&mut self) {
         let directory = self.stack.data_dir.clone();
+        let follow = |uri: &str| {
+            let path = uri.strip_prefix("sqlite://")?.strip_prefix(DATA)?;
+            Some(format!("sqlite://{}", directory.join(path).display()))
+        };
+        let database = self.stack.database_url.expose();
         for uri in [
             &mut self.auth.store,
             &mut self.document.store,
-            &mut self.vector.store,
             &mut self.generation.store,
         ] {
-            if let Some(path) = uri
-                .strip_prefix("sqlite://")
-                .and_then(|path| path.strip_prefix(DATA))
-            {
-                *uri = format!("sqlite://{}", directory.join(path).display());
+            // A store that was set by itself stays where it is.
+            if let Some(file) = follow(uri.as_str()) {
+                *uri = if database.is_empty() {
+                    file.into()
+                } else {
+                    database.into()
+                };
             }
+        }
+        if let Some(file) = follow(&self.vector.store) {
+            self.vector.store = file;
+        }
+        if !self.stack.migrate {
+            self.set_migrate(false);
         }
         self.model.directory = self.models_dir();
         if self.generation.simulated.seed == 0 {
@@ -47,6 +59,21 @@ impl Settings {
         }
         if self.stack.profile == Profile::Production {
             self.auth.profile = touchstone_auth::Profile::Production;
+        }
+    }
+
+    /// Lets schemas be brought up to date, whatever was configured.
+    pub(crate) fn may_migrate(&mut self) {
+        self.set_migrate(true);
+    }
+
+    fn set_migrate(&mut self, migrate: bool) {
+        for options in [
+            &mut self.auth.postgres,
+            &mut self.document.postgres,
+            &mut self.generation.postgres,
+        ] {
+            options.migrate = migrate;
         }
     }
 

@@ -7,6 +7,7 @@
 //! demoted server costs no restart of ours.
 
 mod connect;
+pub mod explain;
 pub mod inbox;
 mod migrate;
 mod options;
@@ -30,7 +31,7 @@ pub use crate::{
     __postgres_write as write,
 };
 pub use connect::{Mistake, check};
-pub use migrate::{Pending, State, state};
+pub use migrate::{Pending, State, bring_up_to_date, state};
 pub use options::Options;
 pub use statement::{Explained, Rule, Statement};
 pub use work::{Flow, Session, Work};

@@ -263,3 +263,16 @@ contract!(sqlite_memory, async |_: &std::path::Path| Some(
 contract!(postgres, async |_: &std::path::Path| {
     touchstone_test_services::postgres_database().await
 });
+
+#[tokio::test]
+async fn every_statement_finds_its_rows_by_an_index() {
+    use touchstone_store::postgres::explain::{Tables, explain};
+    let Some(url) = touchstone_test_services::postgres_database().await else {
+        return;
+    };
+    let report = explain(&url, &EXPLAINED, Tables::Scratch(20_000))
+        .await
+        .unwrap();
+    let misses: Vec<_> = report.misses().collect();
+    assert!(misses.is_empty(), "{misses:#?}");
+}

@@ -53,6 +53,15 @@ pub(crate) enum Command {
     /// With a stack running, the caller's tenant is queued again. Without one, the whole index of
     /// the data directory is dropped and built anew: what a change of the dense model needs.
     Reindex(Target),
+    /// Bring the tables of all services in PostgreSQL up to date
+    ///
+    /// Services do so by themselves at their start, unless `stack.migrate` is false.
+    Migrate(MigrateArgs),
+    /// Measure every statement on PostgreSQL: time, rows, indexes, tables read from end to end
+    ///
+    /// Works on tables of its own, which it fills and drops, unless --present is given. Ends with
+    /// code 1 when a statement misses its rule.
+    Explain(ExplainArgs),
     /// List, install and load models
     Models(ModelsArgs),
     /// Tell whether services take requests: one line, exit code 0 or 1
@@ -94,6 +103,26 @@ pub(crate) struct UpArgs {
     /// Seed of the simulated parts: the same seed, the same answers
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Refuse to start on an older schema in PostgreSQL instead of bringing it up to date
+    #[arg(long)]
+    pub no_migrate: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Only tell what is missing; ends with code 1 when something is
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Rows of the largest tables
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    pub rows: u32,
+    /// Work on the services' own tables, in transactions that are rolled back
+    #[arg(long, conflicts_with = "rows")]
+    pub present: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -287,6 +316,12 @@ pub(crate) enum ConfigCommand {
 #[error("{0}")]
 pub(crate) struct Usage(String);
 
+impl Usage {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 impl Cli {
     /// The layers of the configuration: file, environment, command line.
     pub fn loader(&self, up: &UpArgs) -> anyhow::Result<Loader> {
@@ -300,6 +335,7 @@ impl Cli {
         let ports = [
             ("host", up.host.clone()),
             ("seed", up.seed.map(|seed| seed.to_string())),
+            ("migrate", up.no_migrate.then(|| "false".to_owned())),
             (
                 "ports.gateway",
                 up.gateway_port.map(|port| port.to_string()),

@@ -6,8 +6,10 @@ mod ask;
 mod config;
 mod demo;
 mod eval;
+mod explain;
 mod health;
 mod ingest;
+mod migrate;
 mod models;
 mod out;
 mod reindex;
@@ -53,9 +55,13 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let problem = error.downcast_ref::<api::Refusal>();
             out.error(&format!("{error:#}"), problem.map(|refusal| &refusal.0));
+            let start = error.downcast_ref::<StartError>();
             let usage = error.is::<touchstone_config::Error>()
                 || error.is::<args::Usage>()
-                || matches!(error.downcast_ref(), Some(StartError::Tls(_)));
+                || matches!(
+                    start,
+                    Some(StartError::Configuration(_) | StartError::Tls(_))
+                );
             if usage {
                 ExitCode::from(USAGE)
             } else {
@@ -76,6 +82,8 @@ async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
         Command::Search(search) => search::run(&search, &cli, out).await,
         Command::Eval(eval) => eval::run(&eval, &cli, out).await,
         Command::Reindex(target) => reindex::run(&target, &cli, out).await,
+        Command::Migrate(migrate) => migrate::run(&migrate, &cli, out).await,
+        Command::Explain(explain) => explain::run(&explain, &cli, out).await,
         Command::Models(models) => models::run(&models, &cli, out).await,
         Command::Health(health) => health::run(&health, &cli, out).await,
         Command::Secrets(secrets) => secrets::run(&secrets, out),

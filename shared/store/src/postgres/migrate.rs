@@ -17,7 +17,7 @@ const LOCK_TIMEOUT: &str = "SET lock_timeout = '5min'";
 const LOCK_CLASS: i32 = 0x746f_7563;
 
 /// A migration that was not applied yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Pending {
     /// Its version.
     pub version: i64,
@@ -26,7 +26,7 @@ pub struct Pending {
 }
 
 /// How a schema stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct State {
     /// Migrations that are in force.
     pub applied: usize,
@@ -51,6 +51,26 @@ pub async fn state(
     state
 }
 
+/// Applies what is pending in a schema, making it if need be; tells what that was.
+///
+/// # Errors
+/// As [`state`], and [`Error::Migration`] when a migration fails; those before it stay applied.
+pub async fn bring_up_to_date(
+    uri: &str,
+    schema: &str,
+    migrator: &Migrator,
+    options: &Options,
+) -> Result<Vec<Pending>, Error> {
+    let before = state(uri, schema, migrator, options).await?;
+    let connect = connect::options(uri, schema, options)?;
+    let willing = Options {
+        migrate: true,
+        ..options.clone()
+    };
+    prepare(&connect, schema, migrator, &willing).await?;
+    Ok(before.pending)
+}
+
 /// Migrates, or checks that there is nothing to migrate.
 pub(super) async fn prepare(
     connect: &PgConnectOptions,
@@ -64,8 +84,10 @@ pub(super) async fn prepare(
         if found.pending.is_empty() {
             return Ok(());
         }
-        if !options.migrate {
-            return Err(older(schema, &found));
+        if !options.migrate
+            && let Some(error) = found.older(schema)
+        {
+            return Err(error);
         }
         migrate(&mut connection, schema, migrator).await
     };
@@ -79,21 +101,24 @@ pub(super) async fn prepare(
     done
 }
 
-fn older(schema: &str, state: &State) -> Error {
-    let versions: Vec<_> = state
-        .pending
-        .iter()
-        .map(|pending| pending.version.to_string())
-        .collect();
-    Error::Schema {
-        schema: schema.to_owned(),
-        problem: format!(
-            "is older than this program: {} of {} migrations are missing ({}); run `touchstone \
-             migrate`",
-            versions.len(),
-            versions.len() + state.applied,
-            versions.join(", ")
-        ),
+impl State {
+    /// What is wrong with a schema that may not be changed, if it lacks migrations.
+    pub fn older(&self, schema: &str) -> Option<Error> {
+        let versions: Vec<_> = self
+            .pending
+            .iter()
+            .map(|pending| pending.version.to_string())
+            .collect();
+        (!versions.is_empty()).then(|| Error::Schema {
+            schema: schema.to_owned(),
+            problem: format!(
+                "is older than this program: {} of {} migrations are missing ({}); run \
+                 `touchstone migrate`",
+                versions.len(),
+                versions.len() + self.applied,
+                versions.join(", ")
+            ),
+        })
     }
 }
 
@@ -109,7 +134,7 @@ async fn compare(
     };
     let known: Vec<&Migration> = migrator.iter().collect();
     let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(format!("{schema}.{}", migrator.table_name))
+        .bind(format!("\"{schema}\".{}", migrator.table_name))
         .fetch_one(&mut *connection)
         .await?;
     let applied = if exists {
@@ -174,7 +199,7 @@ async fn migrate(
         .await?;
     // `CREATE SCHEMA IF NOT EXISTS` needs the right to create even when there is nothing to do.
     let exists: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL")
-        .bind(schema)
+        .bind(format!("\"{schema}\""))
         .fetch_one(&mut *connection)
         .await?;
     if !exists {

@@ -262,3 +262,20 @@ contract_suite!(
     requests_and_workers_at_once_agree_on_the_end,
     an_accept_whose_answer_got_lost_can_be_repeated,
 );
+
+#[tokio::test]
+async fn every_statement_finds_its_rows_by_an_index() {
+    use touchstone_store::postgres::explain::{Tables, explain};
+    let Some(url) = touchstone_test_services::postgres_database().await else {
+        return;
+    };
+    let report = explain(
+        &url,
+        &crate::store::postgres::EXPLAINED,
+        Tables::Scratch(50_000),
+    )
+    .await
+    .unwrap();
+    let misses: Vec<_> = report.misses().collect();
+    assert!(misses.is_empty(), "{misses:#?}");
+}
