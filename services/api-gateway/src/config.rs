@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Section};
 
 use crate::edge::EdgeConfig;
-use crate::traffic::CacheConfig;
+use crate::traffic::{CacheConfig, UpstreamsConfig};
 use crate::websocket::WebSocketConfig;
 
 /// Configuration; `config.default.toml` is the reference.
@@ -36,6 +36,8 @@ pub struct Config {
     pub classes: Classes,
     /// Answers that are used again.
     pub cache: CacheConfig,
+    /// Calls to services.
+    pub upstreams: UpstreamsConfig,
     /// WebSockets.
     pub websocket: WebSocketConfig,
     /// Connections.
@@ -173,6 +175,7 @@ impl Section for Config {
             "must be positive",
         );
         self.cache.check(problems);
+        self.upstreams.check(problems);
         self.websocket.check(problems);
         self.edge.check(problems);
         for origin in &self.cors.origins {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use touchstone_client::TransportError;
 use touchstone_error::{Classify, ErrorKind};
+use touchstone_resilience::Rejected;
 
 /// Why the gateway itself did not serve a request.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,15 @@ pub enum Error {
         /// Why.
         #[source]
         source: TransportError,
+    },
+    /// A policy refused the call before the service saw it.
+    #[error("the service `{service}` was not asked")]
+    Rejected {
+        /// Which service.
+        service: &'static str,
+        /// Which policy.
+        #[source]
+        source: Rejected,
     },
     /// The body of an answer broke off while others waited for it.
     #[error("the service `{0}` did not finish its answer")]
@@ -75,9 +85,13 @@ impl Error {
     /// What a failed call to `service` means.
     pub(crate) fn of(service: &'static str, source: TransportError) -> Self {
         match source {
-            TransportError::Unmounted(_)
-            | TransportError::Connect(_)
-            | TransportError::Rejected(_) => Self::ServiceUnavailable { service, source },
+            TransportError::Rejected(Rejected::TooLate { .. } | Rejected::TimedOut { .. }) => {
+                Self::Deadline
+            }
+            TransportError::Rejected(source) => Self::Rejected { service, source },
+            TransportError::Unmounted(_) | TransportError::Connect(_) => {
+                Self::ServiceUnavailable { service, source }
+            }
             TransportError::Broken(_) | TransportError::Path(_) => Self::Broken { service, source },
         }
     }
@@ -86,7 +100,10 @@ impl Error {
 impl Error {
     /// Whether something poorer than what was asked for is better than this.
     pub(crate) const fn may_be_degraded(&self) -> bool {
-        matches!(self, Self::ServiceUnavailable { .. } | Self::Broken { .. })
+        matches!(
+            self,
+            Self::ServiceUnavailable { .. } | Self::Broken { .. } | Self::Rejected { .. }
+        )
     }
 }
 
@@ -95,6 +112,7 @@ impl Classify for Error {
         match self {
             Self::ServiceUnavailable { .. }
             | Self::Broken { .. }
+            | Self::Rejected { .. }
             | Self::CutShort(_)
             | Self::Upgrade { .. }
             | Self::TooManyWebSockets => ErrorKind::Unavailable,
@@ -114,6 +132,11 @@ impl Classify for Error {
             Self::Broken { .. } | Self::CutShort(_) | Self::Upgrade { .. } => {
                 "gateway.service_broke_off"
             }
+            Self::Rejected { source, .. } => match source {
+                Rejected::BreakerOpen { .. } => "gateway.breaker_open",
+                Rejected::Overloaded { .. } => "gateway.overloaded",
+                _ => "gateway.service_unavailable",
+            },
             Self::Origin => "gateway.origin_refused",
             Self::NoUpgrade => "gateway.no_upgrade",
             Self::TooManyWebSockets => "gateway.too_many_websockets",
@@ -126,7 +149,11 @@ impl Classify for Error {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        (self.kind() == ErrorKind::Unavailable).then_some(Duration::from_secs(1))
+        let usual = (self.kind() == ErrorKind::Unavailable).then_some(Duration::from_secs(1));
+        match self {
+            Self::Rejected { source, .. } => source.retry_after().or(usual),
+            _ => usual,
+        }
     }
 }
 

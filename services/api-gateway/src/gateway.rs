@@ -4,12 +4,13 @@ use http::HeaderValue;
 use touchstone_client::{Mesh, RetrievalClient};
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
+use touchstone_resilience::Silent;
 use touchstone_telemetry::Metrics as Registry;
 use touchstone_types::IdSource;
 
 use crate::metrics::Metrics;
 use crate::routes::{HealthBoard, Specification};
-use crate::traffic::Traffic;
+use crate::traffic::{Traffic, Upstreams};
 use crate::websocket::Places;
 use crate::{BuildError, Config, Deps};
 
@@ -26,6 +27,7 @@ struct Inner {
     health: HealthBoard,
     specification: Specification,
     traffic: Traffic,
+    policies: Upstreams,
     web_sockets: Places,
     life: Lifecycle,
 }
@@ -41,6 +43,11 @@ impl Gateway {
             health: HealthBoard::default(),
             specification: Specification::default(),
             traffic: Traffic::new(&config.cache),
+            policies: Upstreams::new(
+                config.upstreams,
+                Metrics::decisions(&deps.metrics),
+                Arc::new(Silent),
+            ),
             web_sockets: Places::new(&config.websocket),
             life: life.clone(),
             config,
@@ -90,6 +97,10 @@ impl Gateway {
 
     pub fn traffic(&self) -> &Traffic {
         &self.0.traffic
+    }
+
+    pub fn policies(&self) -> &Upstreams {
+        &self.0.policies
     }
 
     pub fn web_sockets(&self) -> &Places {

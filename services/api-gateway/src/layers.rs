@@ -14,9 +14,9 @@
 //! | 7 | *limiter by subject: after 6, so that a forged token buys no bucket* | its place is here |
 //! | 8 | route class and deadline | [`deadline`] |
 //! | 9 | cache and coalescing of reads and searches; epochs that writes end | `traffic` |
-//! | 10 | *bulkhead and adaptive concurrency* | its place is here |
-//! | 11 | *breaker* | its place is here |
-//! | 12 | *retry and hedge* | its place is here |
+//! | 10 | deadline of the call, bulkhead with adaptive limit | `traffic::Upstreams` |
+//! | 11 | hedge, retry | `traffic::Upstreams` |
+//! | 12 | balance over instances, breaker per instance | `traffic::Upstreams` |
 //! | 13 | the call | `routes::forward` |
 
 use std::sync::atomic::Ordering;
@@ -93,7 +93,7 @@ pub(crate) fn around_forwarded(gateway: &Gateway, routes: Router) -> Router {
             .layer(from_fn(authenticate))
             // 7: limiter by subject; the verified `Caller` is in the extensions.
             .layer(from_fn_with_state(gateway.clone(), deadline)),
-        // 9 to 12: cache, bulkhead, breaker, retry.
+        // 9 to 12 are around the call itself: `routes::forward`.
     )
 }
 

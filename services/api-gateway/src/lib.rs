@@ -25,7 +25,7 @@ use touchstone_types::IdSource;
 pub use config::{Classes, Config, Cors, HeaderLimits, Limits, Streams};
 pub use edge::{EdgeConfig, edge};
 pub use error::{BuildError, Error};
-pub use traffic::CacheConfig;
+pub use traffic::{CacheConfig, UpstreamsConfig};
 pub use websocket::WebSocketConfig;
 
 /// Name of the service in the mesh, the configuration and the metrics.

@@ -56,7 +56,7 @@ pub(crate) async fn ask(
     let outgoing = Outgoing::Whole(body.clone());
     let answered = send(gateway, exchange, context, parts, outgoing).await;
     let failure = match answered {
-        Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => {
+        Ok(response) if !is_failure(response.status()) => {
             let (response, whole) = traffic::readable(gateway, response).await;
             if let (Some(caller), Some(epoch), Some(whole)) = (caller, epoch, whole)
                 && let Ok(question) = serde_json::from_slice(&body)
@@ -96,6 +96,11 @@ pub(crate) async fn ask(
             Ok(answer(&request, old))
         }
     }
+}
+
+/// Whether generation failed, rather than refused.
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502..=504)
 }
 
 /// An answer that was kept, given again.

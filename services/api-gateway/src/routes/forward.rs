@@ -12,14 +12,15 @@ use http::{Method, Uri, Version};
 use touchstone_client::TransportError;
 use touchstone_error::ErrorKind;
 use touchstone_identity::{Caller, RequestContext};
+use touchstone_resilience::layers::{Deadline, Repeatable};
 use touchstone_web::Problem;
-use tower::Service;
 
 use crate::body::{Dialect, WatchedBody};
 use crate::gateway::Gateway;
 use crate::layers::Exchange;
 use crate::metrics::Forwarded;
 use crate::routes::ask;
+use crate::routes::table::Class;
 use crate::{Error, compression, headers, traffic, websocket};
 
 /// The body of a request.
@@ -93,12 +94,19 @@ pub(crate) async fn send(
         Outgoing::Whole(bytes) => Body::from(bytes),
         Outgoing::Stream(body) => body,
     };
-    let request = inner_request(exchange, context, parts, body);
+    let mut request = inner_request(exchange, context, parts, body);
+    let extensions = request.extensions_mut();
+    extensions.insert(exchange.class.priority());
+    if let Some(deadline) = context.deadline {
+        extensions.insert(Deadline(deadline.into()));
+    }
+    if exchange.class == Class::Search {
+        // A search only reads, whatever its method.
+        extensions.insert(Repeatable);
+    }
     let started = Instant::now();
-    let response = match gateway.mesh().transport(service) {
-        Ok(mut transport) => transport.call(request).await,
-        Err(unmounted) => Err(unmounted),
-    };
+    let policies = gateway.policies();
+    let response = policies.call(gateway.mesh(), service, request).await;
     let outcome = outcome(response.as_ref());
     gateway
         .metrics()

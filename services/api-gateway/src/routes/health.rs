@@ -80,7 +80,15 @@ async fn ask_everybody(gateway: &Gateway) -> HealthReport {
     if alive == 0 && !services.is_empty() {
         report.status = HealthStatus::Unhealthy;
     }
-    report.with("services", services)
+    let unasked: Vec<Value> = gateway
+        .policies()
+        .unasked()
+        .iter()
+        .map(|name| Value::from(&**name))
+        .collect();
+    report
+        .with("services", services)
+        .with("open_breakers", unasked)
 }
 
 async fn state_of(mesh: &Mesh, service: &str, timeout: Duration) -> &'static str {

@@ -1,6 +1,7 @@
 //! Which path belongs to which service.
 
 use http::Method;
+use touchstone_resilience::Class as Priority;
 
 use crate::config::{Classes, Limits};
 
@@ -19,6 +20,16 @@ pub(crate) enum Class {
 }
 
 impl Class {
+    /// How dear it is when there is too much work.
+    pub const fn priority(self) -> Priority {
+        match self {
+            Self::Auth => Priority::Critical,
+            Self::Read | Self::Search => Priority::Interactive,
+            Self::Generate => Priority::Stream,
+            Self::Upload | Self::Vectors => Priority::Batch,
+        }
+    }
+
     pub const fn limits(self, classes: &Classes) -> Limits {
         match self {
             Self::Auth => classes.auth,

@@ -3,6 +3,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use touchstone_config::Problems;
+use touchstone_resilience::{breaker, bulkhead, limit, stream, upstream};
 
 /// Answers that are used again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -46,5 +47,94 @@ impl CacheConfig {
             "cache.stale",
             "must be <= 10m",
         );
+    }
+}
+
+/// How calls to services are protected.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamsConfig {
+    /// Most calls of one service at a time; each counts until its answer has ended.
+    pub places: u32,
+    /// Calls that may wait for a place.
+    pub queue: u32,
+    /// How long they wait before they are refused.
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+    /// Calls at a time at the start of the adaptive limit; 0 turns it off.
+    pub adaptive: u32,
+    /// Attempts of one request, the first one included.
+    pub attempts: u32,
+    /// Failures in a row that open a breaker.
+    pub failures_in_a_row: u32,
+    /// First time that a breaker stays open.
+    #[serde(with = "humantime_serde")]
+    pub open_for: Duration,
+    /// A first frame that takes longer is slow.
+    #[serde(with = "humantime_serde")]
+    pub slow_start: Duration,
+    /// The same for answers of generation.
+    #[serde(with = "humantime_serde")]
+    pub slow_answer: Duration,
+}
+
+impl UpstreamsConfig {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        problems.check(self.places > 0, "upstreams.places", "must be positive");
+        problems.check(
+            self.adaptive <= self.places,
+            "upstreams.adaptive",
+            "must not exceed `upstreams.places`",
+        );
+        problems.check(
+            (1..=5).contains(&self.attempts),
+            "upstreams.attempts",
+            "must be 1 to 5",
+        );
+        problems.check(
+            self.failures_in_a_row > 0,
+            "upstreams.failures_in_a_row",
+            "must be positive",
+        );
+    }
+
+    /// The policies of a service.
+    pub(crate) fn of(&self, service: &str) -> upstream::Config {
+        let answers = service == "generation";
+        // Streams hold their places for as long as they last: how many there are says nothing about
+        // how much work there is.
+        let limit = (self.adaptive > 0 && !answers).then(|| limit::Config {
+            initial: self.adaptive,
+            least: self.adaptive.min(16),
+            most: self.places,
+            ..limit::Config::default()
+        });
+        upstream::Config {
+            breaker: breaker::Config {
+                failures_in_a_row: self.failures_in_a_row,
+                open_for: self.open_for,
+                ..breaker::Config::default()
+            },
+            retry: upstream::Retry {
+                attempts: self.attempts,
+                ..upstream::Retry::default()
+            },
+            bulkhead: bulkhead::Config {
+                most: self.places,
+                queue: self.queue,
+                wait: self.wait,
+                ..bulkhead::Config::default()
+            },
+            limit,
+            stream: stream::Config {
+                slow_start: if answers {
+                    self.slow_answer
+                } else {
+                    self.slow_start
+                },
+                ..stream::Config::default()
+            },
+            ..upstream::Config::default()
+        }
     }
 }

@@ -6,6 +6,7 @@ mod entry;
 mod epochs;
 mod flight;
 mod key;
+mod upstreams;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,8 @@ use flight::Flights;
 use key::Key;
 
 pub(crate) use cache::{cached, epoch_of_answers, is_cacheable, readable, recall, remember};
-pub use config::CacheConfig;
+pub use config::{CacheConfig, UpstreamsConfig};
+pub(crate) use upstreams::{Decisions, Upstreams};
 
 /// Answers that are kept and calls that are under way.
 pub(crate) struct Traffic {

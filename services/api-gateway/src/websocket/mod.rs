@@ -182,6 +182,8 @@ async fn call(
 ) -> Result<Response, Error> {
     let service = exchange.route.service;
     let failed = |source| Error::of(service, source);
+    // Not through the policies: these connections have places of their own, and an answer that
+    // becomes a connection has no body to watch.
     match gateway.mesh().transport(service).map_err(failed)? {
         Transport::InProcess(router) => {
             // The upgrade needs a connection: one in memory, served by the service's router.

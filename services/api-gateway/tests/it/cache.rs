@@ -165,7 +165,11 @@ async fn a_read_that_fails_is_answered_with_the_last_one_and_says_so(mode: Mode)
         1 => "whole".into_response(),
         _ => failure(),
     });
-    let stack = Stack::start(mode, [("document", router)]).await;
+    // Many failures, each of them told.
+    let patient = |config: &mut touchstone_api_gateway::Config| {
+        config.upstreams.failures_in_a_row = 1000;
+    };
+    let stack = Stack::with(mode, [("document", router)], patient).await;
     let client = stack.client();
     assert_eq!(client.get("/documents").await.text(), "whole");
     stack.identity.clock.advance(Duration::from_secs(30));

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::post;
@@ -15,6 +18,7 @@ over_both_transports!(
     bad_questions_are_refused_as_ever,
     without_retrieval_the_failure_is_told,
     an_answer_of_generation_is_not_touched,
+    without_both_the_last_answer_to_the_same_question_stands_in,
 );
 
 /// Retrieval that finds two passages; tells who asked.
@@ -187,5 +191,72 @@ async fn an_answer_of_generation_is_not_touched(mode: Mode) {
         )
     );
     assert!(!answer.headers.contains_key("degraded"));
+    stack.stop().await;
+}
+
+async fn without_both_the_last_answer_to_the_same_question_stands_in(mode: Mode) {
+    let fails = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&fails);
+    let generation = Router::new().fallback(move || {
+        let fails = switch.load(Ordering::Acquire);
+        async move {
+            if fails {
+                return Problem::new(ErrorKind::Internal, "generation.broken", "no").into_response();
+            }
+            let answer = json!({
+                "answer": "Whole.", "citations": [], "provider": "extractive", "degraded": [],
+                "conversation_id": "00000000-0000-0000-0000-0000000000bb",
+                "retrieval": { "passages": [], "signals": [], "dense_model": null, "confidence": 1.0 },
+                "verification": { "checked": 0, "passed": 0, "struck": 0, "abstained": false },
+                "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 },
+            });
+            ([("content-type", "application/json")], answer.to_string()).into_response()
+        }
+    });
+    let document = Router::new().fallback(async || "written");
+    let stack = Stack::start(mode, [("generation", generation), ("document", document)]).await;
+    let ask = async |question: Value| stack.client().post("/ask", &question).await;
+    let first = ask(json!({ "question": "What?", "limit": 3 })).await;
+    assert_eq!(first.json::<Value>()["answer"], "Whole.");
+    fails.store(true, Ordering::Release);
+    let old = ask(json!({ "limit": 3, "question": "What?" })).await;
+    assert_eq!(old.status, StatusCode::OK, "{}", old.text());
+    assert_eq!(
+        old.headers["degraded"],
+        "generation, retrieval, stale-answer"
+    );
+    let body: Value = old.json();
+    assert_eq!(body["answer"], "Whole.");
+    assert_eq!(
+        body["degraded"],
+        json!(["generation", "retrieval", "stale-answer"])
+    );
+    assert_eq!(
+        body["conversation_id"],
+        "00000000-0000-0000-0000-000000000000"
+    );
+    let streamed = ask(json!({ "question": "What?", "limit": 3, "stream": true })).await;
+    assert!(
+        streamed.text().contains("event: done"),
+        "{}",
+        streamed.text()
+    );
+    // Another question, another user, and anything after a write: the failure.
+    assert_eq!(
+        ask(json!({ "question": "Who?" })).await.problem(),
+        "500 generation.broken"
+    );
+    let other = stack
+        .identity
+        .caller_of(stack.caller.tenant, touchstone_types::Role::Admin);
+    let other =
+        touchstone_testing::TestClient::new(stack.router.clone(), stack.identity.bearer(&other));
+    let refused = other
+        .post("/ask", &json!({ "question": "What?", "limit": 3 }))
+        .await;
+    assert!(refused.status.is_server_error(), "{}", refused.text());
+    stack.client().post("/documents", &json!({})).await;
+    let refused = ask(json!({ "question": "What?", "limit": 3 })).await;
+    assert!(refused.status.is_server_error(), "{}", refused.text());
     stack.stop().await;
 }

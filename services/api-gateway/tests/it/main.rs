@@ -10,6 +10,8 @@ mod credentials;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
+mod forgeries;
+#[cfg(test)]
 mod forwarding;
 #[cfg(test)]
 mod limits;
@@ -17,5 +19,7 @@ mod limits;
 mod pages;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod upstreams;
 #[cfg(test)]
 mod websockets;

@@ -1,0 +1,343 @@
+//! Services that fail, are slow, fail half of the time, or come and go: what callers see, and how
+//! much the service is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use touchstone_error::ErrorKind;
+use touchstone_lifecycle::Listener;
+use touchstone_testing::Answer;
+use touchstone_testing::faults::{Fault, TcpProxy};
+use touchstone_web::Problem;
+
+use crate::support::{Mode, PATIENCE, Stack, over_both_transports};
+
+over_both_transports!(
+    a_service_that_fails_is_asked_little_and_comes_back_by_a_probe,
+    what_may_not_be_repeated_is_not,
+    a_request_that_may_be_repeated_is_tried_again,
+    more_than_the_places_is_refused_at_once,
+    a_client_that_leaves_gives_its_place_back_and_is_no_failure,
+);
+
+/// A service that fails while the switch is on, and counts.
+#[derive(Clone, Default)]
+struct Switch {
+    fails: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Switch {
+    fn router(&self) -> Router {
+        let switch = self.clone();
+        Router::new().fallback(move || {
+            let switch = switch.clone();
+            async move {
+                switch.calls.fetch_add(1, Ordering::AcqRel);
+                if switch.fails.load(Ordering::Acquire) {
+                    failure()
+                } else {
+                    "whole".into_response()
+                }
+            }
+        })
+    }
+
+    fn set(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Release);
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::Acquire)
+    }
+}
+
+fn failure() -> Response {
+    Problem::new(ErrorKind::Internal, "auth.internal", "broken").into_response()
+}
+
+async fn login(stack: &Stack) -> Answer {
+    stack.anonymous().post("/auth/login", &json!({})).await
+}
+
+/// Asks until the answer is `wanted`.
+async fn until(stack: &Stack, wanted: StatusCode) {
+    let asking = async {
+        while login(stack).await.status != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap();
+}
+
+async fn a_service_that_fails_is_asked_little_and_comes_back_by_a_probe(mode: Mode) {
+    let auth = Switch::default();
+    auth.set(true);
+    let stack = Stack::with(mode, [("auth", auth.router())], |config| {
+        config.upstreams.open_for = Duration::from_millis(200);
+    })
+    .await;
+    for _ in 0..5 {
+        assert_eq!(login(&stack).await.problem(), "500 auth.internal");
+    }
+    let calls = auth.calls();
+    assert_eq!(calls, 5);
+    let refused = login(&stack).await;
+    assert_eq!(refused.problem(), "503 gateway.breaker_open");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(auth.calls(), calls);
+    let metrics = stack.anonymous().get("/metrics").await.text();
+    let opened = "decisions_total{policy=\"breaker\",action=\"opened\"} 1";
+    assert!(metrics.contains(opened), "{metrics}");
+    auth.set(false);
+    until(&stack, StatusCode::OK).await;
+    // One probe, and from then on everybody.
+    assert_eq!(login(&stack).await.status, StatusCode::OK);
+    stack.stop().await;
+}
+
+async fn what_may_not_be_repeated_is_not(mode: Mode) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let busy = Router::new().fallback(move || {
+        count.fetch_add(1, Ordering::AcqRel);
+        async { Problem::new(ErrorKind::Unavailable, "document.busy", "later") }
+    });
+    let stack = Stack::start(mode, [("document", busy)]).await;
+    let posted = stack.client().post("/documents", &json!({})).await;
+    assert_eq!(
+        (posted.problem().as_str(), calls.load(Ordering::Acquire)),
+        ("503 document.busy", 1)
+    );
+    stack.stop().await;
+}
+
+async fn a_request_that_may_be_repeated_is_tried_again(mode: Mode) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let flaky = Router::new().fallback(move |body: String| {
+        let number = count.fetch_add(1, Ordering::AcqRel);
+        async move {
+            match number % 2 {
+                0 => Problem::new(ErrorKind::Unavailable, "document.busy", "later").into_response(),
+                _ => body.into_response(),
+            }
+        }
+    });
+    let stack = Stack::start(mode, [("document", flaky)]).await;
+    assert_eq!(
+        stack.client().get("/documents/1").await.status,
+        StatusCode::OK
+    );
+    let request = axum::extract::Request::post("/documents")
+        .header("idempotency-key", "k")
+        .header("content-length", "5")
+        .body(Body::from("twice"))
+        .unwrap();
+    let answer = stack.client().send(request).await;
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (StatusCode::OK, "twice")
+    );
+    assert_eq!(calls.load(Ordering::Acquire), 4);
+    stack.stop().await;
+}
+
+async fn more_than_the_places_is_refused_at_once(mode: Mode) {
+    let (gate, entered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (waiting, count) = (Arc::clone(&gate), Arc::clone(&entered));
+    let slow = Router::new().fallback(move || {
+        let waiting = Arc::clone(&waiting);
+        count.fetch_add(1, Ordering::AcqRel);
+        async move {
+            waiting.acquire().await.unwrap().forget();
+            "whole"
+        }
+    });
+    let stack = Stack::with(mode, [("document", slow)], |config| {
+        config.upstreams.places = 2;
+        config.upstreams.adaptive = 0;
+        config.upstreams.queue = 0;
+    })
+    .await;
+    let client = stack.client();
+    // Uploads may use half of the two places, reads both.
+    let empty = json!({});
+    let first = client.post("/documents", &empty);
+    let rest = async {
+        while entered.load(Ordering::Acquire) < 1 {
+            tokio::task::yield_now().await;
+        }
+        let shed = client.post("/documents", &json!({})).await;
+        assert_eq!(shed.problem(), "503 gateway.overloaded");
+        assert!(shed.headers.contains_key("retry-after"));
+        let (read, ()) = tokio::join!(client.get("/documents/1"), async {
+            while entered.load(Ordering::Acquire) < 2 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(
+                client.get("/documents/2").await.problem(),
+                "503 gateway.overloaded"
+            );
+            gate.add_permits(2);
+        });
+        assert_eq!(read.text(), "whole");
+    };
+    let (first, ()) = tokio::join!(first, rest);
+    assert_eq!(first.text(), "whole");
+    gate.add_permits(1);
+    assert_eq!(client.post("/documents", &json!({})).await.text(), "whole");
+    stack.stop().await;
+}
+
+async fn a_client_that_leaves_gives_its_place_back_and_is_no_failure(mode: Mode) {
+    let entered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&entered);
+    let hanging = Router::new().fallback(move || {
+        let number = count.fetch_add(1, Ordering::AcqRel);
+        async move {
+            if number < 20 {
+                std::future::pending::<()>().await;
+            }
+            "whole"
+        }
+    });
+    let stack = Stack::with(mode, [("generation", hanging)], |config| {
+        config.upstreams.places = 2;
+        config.upstreams.queue = 0;
+    })
+    .await;
+    let address = stack.listen().await;
+    for number in 1..=20 {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+             Content-Length: 0\r\n\r\n",
+            stack.token
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let wait = async {
+            while entered.load(Ordering::Acquire) < number {
+                // A place of the one before may not be back yet; then this one was refused.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                if entered.load(Ordering::Acquire) < number {
+                    client = TcpStream::connect(address).await.unwrap();
+                    client.write_all(request.as_bytes()).await.unwrap();
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    }
+    // Twenty that left: the breaker is closed, and the places are free.
+    let answer = async {
+        loop {
+            let answer = stack
+                .client()
+                .post("/v1/chat/completions", &json!({}))
+                .await;
+            if answer.status == StatusCode::OK {
+                return;
+            }
+            assert_eq!(answer.problem(), "503 gateway.overloaded");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answer).await.unwrap();
+    stack.stop().await;
+}
+
+/// A gateway whose way to auth goes through a faulty wire.
+async fn wired(
+    change: impl FnOnce(&mut touchstone_api_gateway::Config),
+) -> (Stack, TcpProxy, Switch) {
+    let auth = Switch::default();
+    let stack = Stack::with(Mode::Http, [], change).await;
+    let listener = Listener::bind("auth", ([127, 0, 0, 1], 0).into())
+        .await
+        .unwrap();
+    let proxy = TcpProxy::start(listener.address()).await;
+    stack.life.serve(listener, auth.router());
+    stack
+        .identity
+        .mesh
+        .connect("auth", proxy.url("http").parse().unwrap());
+    (stack, proxy, auth)
+}
+
+#[tokio::test]
+async fn a_wire_that_is_cut_is_told_and_a_wire_that_heals_is_used() {
+    let (stack, proxy, auth) = wired(|config| {
+        config.upstreams.open_for = Duration::from_millis(50);
+    })
+    .await;
+    assert_eq!(login(&stack).await.status, StatusCode::OK);
+    for fault in [Fault::Reset, Fault::Refuse] {
+        let calls = auth.calls();
+        proxy.set(fault).await;
+        for _ in 0..20 {
+            let answer = login(&stack).await;
+            assert_eq!(
+                answer.status,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{}",
+                answer.text()
+            );
+        }
+        assert_eq!(auth.calls(), calls);
+        proxy.set(Fault::None).await;
+        until(&stack, StatusCode::OK).await;
+    }
+    assert!(proxy.hits() > 0, "the faults touched nothing");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_wire_that_swallows_everything_ends_at_the_deadline() {
+    let (stack, proxy, _) = wired(|config| {
+        config.classes.auth.deadline = Duration::from_millis(100);
+    })
+    .await;
+    proxy.set(Fault::Blackhole).await;
+    let answer = tokio::time::timeout(PATIENCE, login(&stack)).await.unwrap();
+    assert_eq!(answer.problem(), "504 request.deadline");
+    assert!(proxy.hits() > 0, "the fault touched nothing");
+    proxy.set(Fault::None).await;
+    until(&stack, StatusCode::OK).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_flaps_is_always_answered_for_in_time() {
+    let (stack, _proxy, auth) = wired(|config| {
+        config.upstreams.open_for = Duration::from_millis(20);
+    })
+    .await;
+    let mut seen = [0; 2];
+    for round in 0..20 {
+        auth.set(round % 2 == 0);
+        for _ in 0..10 {
+            let answer = tokio::time::timeout(PATIENCE, login(&stack)).await.unwrap();
+            match answer.status.as_u16() {
+                200 => seen[0] += 1,
+                500 | 503 => seen[1] += 1,
+                other => panic!("{other}: {}", answer.text()),
+            }
+        }
+        if round % 2 == 1 {
+            until(&stack, StatusCode::OK).await;
+        }
+    }
+    assert!(seen[1] > 0, "{seen:?}");
+    // What was refused was not asked: at most one call per request, and fewer when it is open.
+    assert!(auth.calls() < 600, "{}", auth.calls());
+    stack.stop().await;
+}
