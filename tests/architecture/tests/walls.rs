@@ -54,6 +54,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "generation",
             "analytics",
             "test-services",
+            "bench",
         ],
     ),
     ("qdrant-client", &["vector"]),

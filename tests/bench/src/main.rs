@@ -4,6 +4,7 @@
 
 mod answers;
 mod quality;
+mod real;
 mod system;
 mod table;
 
@@ -25,7 +26,7 @@ struct Args {
     /// Chunks in the index for the search benchmark
     #[arg(long, default_value_t = 100_000)]
     chunks: usize,
-    /// Only these areas: quality, gate, dense, start, ingest, search
+    /// Only these areas: quality, gate, dense, start, ingest, search, real
     #[arg(long, value_name = "AREA")]
     only: Vec<String>,
     /// The stack's binary [default: `touchstone` beside this one]
@@ -51,6 +52,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if args.wants("dense") {
         quality::dense(&args.dataset, args.models.as_deref(), &mut table).await?;
+    }
+    if args.wants("real") {
+        real::run(&mut table).await?;
+    }
+    if args.only == ["real"] {
+        table.print();
+        return Ok(ExitCode::SUCCESS);
     }
     let binary = system::binary(args.binary.clone())?;
     if args.wants("start") {

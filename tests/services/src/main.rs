@@ -3,7 +3,7 @@
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
-use touchstone_test_services::{Exclusive, Kind};
+use touchstone_test_services::{Kind, shared};
 
 /// Real servers for tests.
 #[derive(Debug, Parser)]
@@ -22,30 +22,27 @@ enum Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments::Run { only, command } = Arguments::parse();
-    let mut servers = Vec::new();
     let mut missing = Vec::new();
     let mut environment = Vec::new();
     for kind in Kind::ALL {
         if !only.is_empty() && !only.iter().any(|name| name == kind.name()) {
             continue;
         }
-        if let Some(url) = touchstone_config::variable(kind.variable()) {
+        if touchstone_config::variable(kind.variable()).is_some() {
             eprintln!("{kind}: {} names it already", kind.variable());
-            drop(url);
             continue;
         }
-        match Exclusive::start(kind).await {
+        match shared(kind).await {
             Some(server) => {
                 let value = server.url().trim_start_matches("kafka://").to_owned();
-                eprintln!("{kind}: {} answers", server.address());
+                let address = server.address().rsplit('@').next().unwrap_or_default();
+                eprintln!("{kind}: {address} answers");
                 environment.push((kind.variable(), value));
-                servers.push(server);
             }
             None => missing.push(kind),
         }
     }
     let ended = run(&command, &environment);
-    drop(servers);
     for kind in &missing {
         eprintln!("SKIPPED: there was no {kind} server; what needs it was not tested on it");
     }

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 #![expect(clippy::panic, reason = "helpers of tests may fail the test")]
 
+mod broker;
 mod cli;
 mod crash;
 mod journeys;
+mod ledger;
+mod rolling;
 mod support;

@@ -54,6 +54,9 @@ fn properties(port: u16, controller: u16, host: &str) -> Vec<(&'static str, Stri
         ("share.coordinator.state.topic.min.isr", own("1")),
         ("group.initial.rebalance.delay.ms", own("0")),
         ("auto.create.topics.enable", own("false")),
+        // A killed broker is let in again only after its last session.
+        ("broker.session.timeout.ms", own("2000")),
+        ("broker.heartbeat.interval.ms", own("500")),
         ("num.network.threads", own("2")),
         ("num.io.threads", own("2")),
         ("log.cleaner.dedupe.buffer.size", own("4194304")),

@@ -1,5 +1,5 @@
-//! What people do with the stack, once with all services in one process and once with a process
-//! per service over HTTP. The journeys are the same text.
+//! What people do with the stack: with all services in one process, with a process per service over
+//! HTTP, and the same on real servers. The journeys are the same text.
 
 mod accounts;
 mod answers;
@@ -7,16 +7,15 @@ mod bad_input;
 mod documents;
 mod openai;
 
-use crate::support::{Deployment, Mode};
+use crate::support::{Deployment, Mode, Servers};
 
 macro_rules! journeys {
     ($($module:ident :: $journey:ident),+ $(,)?) => {
         /// One deployment walks every journey, each in tenants of its own.
-        async fn walk(mode: Mode) {
-            let deployment = Deployment::start(mode).await;
+        async fn walk(mode: &str, deployment: Deployment) {
             $(
                 let name = concat!(stringify!($module), "::", stringify!($journey));
-                println!("{mode:?}: {name}");
+                println!("{mode}: {name}");
                 $module::$journey(&deployment.gateway).await;
             )+
             deployment.stop().await;
@@ -45,12 +44,20 @@ journeys! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn journeys_pass_in_one_process() {
-    walk(Mode::InProcess).await;
+    walk("in process", Deployment::start(Mode::InProcess).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn journeys_pass_with_a_process_per_service() {
-    walk(Mode::Processes).await;
+    walk("processes", Deployment::start(Mode::Processes).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journeys_pass_with_a_process_per_service_on_real_servers() {
+    let Some(servers) = Servers::shared().await else {
+        return;
+    };
+    walk("real servers", Deployment::on(servers.environment()).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

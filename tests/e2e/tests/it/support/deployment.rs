@@ -31,7 +31,16 @@ pub struct Deployment {
     pub gateway: String,
     stack: Option<Stack>,
     pub processes: BTreeMap<Service, Process>,
-    _folder: TempDir,
+    ports: BTreeMap<Service, u16>,
+    environment: Environment,
+    folder: TempDir,
+}
+
+/// What processes are told, each what is for all and what is for it.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    pub all: Vec<(String, String)>,
+    pub of: BTreeMap<Service, Vec<(String, String)>>,
 }
 
 /// A child process, killed when dropped.
@@ -42,8 +51,13 @@ impl Deployment {
         let folder = tempfile::tempdir().unwrap();
         match mode {
             Mode::InProcess => Self::in_process(folder).await,
-            Mode::Processes => Self::processes(folder).await,
+            Mode::Processes => Self::on(Environment::default()).await,
         }
+    }
+
+    /// A process per service with this environment.
+    pub async fn on(environment: Environment) -> Self {
+        Self::at(free_ports(), environment).await
     }
 
     async fn in_process(folder: TempDir) -> Self {
@@ -68,34 +82,78 @@ impl Deployment {
             gateway,
             stack: Some(stack),
             processes: BTreeMap::new(),
-            _folder: folder,
+            ports: BTreeMap::new(),
+            environment: Environment::default(),
+            folder,
         }
     }
 
-    async fn processes(folder: TempDir) -> Self {
-        let ports = free_ports();
-        let mut processes = BTreeMap::new();
-        for service in Service::ALL {
-            let mut command = command(folder.path());
-            command
-                .arg("serve")
-                .arg(service.name())
-                .env("SERVICE_KEY", SERVICE_KEY);
-            for (other, port) in &ports {
-                command.arg(format!("--{other}-port={port}"));
-            }
-            processes.insert(service, Process::spawn(command));
-        }
-        for (service, port) in &ports {
-            ready(&format!("http://127.0.0.1:{port}"), service.name()).await;
-        }
-        let gateway = format!("http://127.0.0.1:{}", ports[&Service::Gateway]);
-        Self {
-            gateway,
+    /// A process per service on these ports.
+    pub async fn at(ports: BTreeMap<Service, u16>, environment: Environment) -> Self {
+        let mut deployment = Self {
+            gateway: format!("http://127.0.0.1:{}", ports[&Service::Gateway]),
             stack: None,
-            processes,
-            _folder: folder,
+            processes: BTreeMap::new(),
+            ports,
+            environment,
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for service in Service::ALL {
+            deployment.spawn(service);
         }
+        for service in Service::ALL {
+            deployment.ready(service).await;
+        }
+        deployment
+    }
+
+    fn spawn(&mut self, service: Service) {
+        let mut command = command(self.folder.path());
+        command
+            .arg("serve")
+            .arg(service.name())
+            .env("SERVICE_KEY", SERVICE_KEY);
+        for (other, port) in &self.ports {
+            command.arg(format!("--{other}-port={port}"));
+        }
+        let own = self.environment.of.get(&service).into_iter().flatten();
+        for (name, value) in self.environment.all.iter().chain(own) {
+            command.env(name, value);
+        }
+        self.processes.insert(service, Process::spawn(command));
+    }
+
+    /// Where a service of a process of its own listens.
+    pub fn url(&self, service: Service) -> String {
+        format!("http://127.0.0.1:{}", self.ports[&service])
+    }
+
+    pub async fn ready(&self, service: Service) {
+        ready(&self.url(service), service.name()).await;
+    }
+
+    /// SIGKILL for a service's process.
+    pub async fn kill(&mut self, service: Service) {
+        self.processes.remove(&service).unwrap().kill().await;
+    }
+
+    /// SIGTERM for a service's process; returns when it has gone by itself.
+    pub async fn terminate(&mut self, service: Service) {
+        let mut process = self.processes.remove(&service).unwrap();
+        let id = process.0.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(sent.unwrap().success());
+        let ended = tokio::time::timeout(PATIENCE, process.0.wait()).await;
+        assert!(
+            ended.unwrap().unwrap().success(),
+            "{service} did not stop well"
+        );
+    }
+
+    /// Starts a service again that was killed; returns when it is ready.
+    pub async fn respawn(&mut self, service: Service) {
+        self.spawn(service);
+        self.ready(service).await;
     }
 
     /// Ends everything; in process, nothing may be left running.
@@ -175,7 +233,7 @@ fn command(data: &Path) -> Command {
 }
 
 /// A port per service, all different; they were free a moment ago.
-fn free_ports() -> BTreeMap<Service, u16> {
+pub fn free_ports() -> BTreeMap<Service, u16> {
     let held: Vec<_> = Service::ALL
         .into_iter()
         .map(|service| (service, TcpListener::bind("127.0.0.1:0").unwrap()))

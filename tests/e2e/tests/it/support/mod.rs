@@ -3,6 +3,8 @@
 pub mod client;
 pub mod deployment;
 pub mod files;
+pub mod servers;
 
 pub use client::Client;
 pub use deployment::{Deployment, Mode, Process};
+pub use servers::Servers;

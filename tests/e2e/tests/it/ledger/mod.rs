@@ -1,0 +1,255 @@
+//! The client ledger: operations against a process per service on real servers, faults in between,
+//! and a comparison of what the client was told with what is there (R1 to R8).
+//!
+//! Each run guards itself against being vacuous: faults were injected into work in flight, most
+//! operations succeeded, some were indefinite.
+
+mod forgetful;
+mod observe;
+mod planted;
+mod reconcile;
+mod record;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use touchstone_stack::Service;
+use touchstone_testing::faults::{Fault, TcpProxy};
+
+use self::observe::sha256;
+use self::reconcile::{Findings, reconcile};
+use self::record::{Class, Entry, Ledger};
+use crate::support::client::PATIENCE;
+use crate::support::servers::{Own, local};
+use crate::support::{Client, Deployment, Servers, deployment};
+
+/// Operations and faults of the quick run and of the full one (`TOUCHSTONE_FULL`).
+const QUICK: (usize, usize) = (2_000, 10);
+const FULL: (usize, usize) = (100_000, 200);
+const CLIENTS: usize = 8;
+/// Repetitions of an operation whose end is not known, with the same key.
+const REPETITIONS: usize = 40;
+/// Longest wait for one answer: a client of a frozen server gives up.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What the clients share.
+struct Run {
+    user: Client,
+    ledger: Ledger,
+    operations: usize,
+    next: AtomicUsize,
+    /// Operations that may begin by now: each fault has its share of them.
+    released: AtomicUsize,
+    in_flight: AtomicUsize,
+}
+
+impl Run {
+    /// Offers documents until all operations are done. Every 50th is refused by its rules.
+    async fn work(self: Arc<Self>) {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            if number >= self.operations {
+                return;
+            }
+            while number >= self.released.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let key = format!("op-{number}");
+            let content = if number % 50 == 49 {
+                String::new()
+            } else {
+                format!(
+                    "Operation {number} stores item {} on shelf {}.",
+                    number * 37,
+                    number % 9
+                )
+            };
+            for _ in 0..REPETITIONS {
+                if self.offer(&key, &content).await != Class::Info {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        }
+    }
+
+    async fn offer(&self, key: &str, content: &str) -> Class {
+        let body = json!({"filename": format!("{key}.txt"), "content": content});
+        let request = self.user.request(Method::POST, "/documents");
+        let request = request.header("Idempotency-Key", key).timeout(ANSWER);
+        let begun = Instant::now();
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let answer = request.json(&body).send().await;
+        let (class, id) = match answer {
+            Ok(answer) if answer.status().is_success() => match answer.json::<Value>().await {
+                Ok(document) => (Class::Ok, document["id"].as_str().map(str::to_owned)),
+                Err(_) => (Class::Info, None),
+            },
+            // Too many requests is no judgement of the operation.
+            Ok(answer) if answer.status() == 429 => (Class::Info, None),
+            Ok(answer) if answer.status().is_client_error() => (Class::Fail, None),
+            _ => (Class::Info, None),
+        };
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        let entry = Entry {
+            key: key.to_owned(),
+            sha256: sha256(content.as_bytes()),
+            class,
+            id,
+        };
+        self.ledger.append(begun, entry);
+        class
+    }
+}
+
+/// One fault, injected and healed; how long the injection and the healing took.
+async fn inject(
+    number: usize,
+    system: &mut Deployment,
+    own: &Own,
+    link: &TcpProxy,
+) -> &'static str {
+    let pause = |millis| tokio::time::sleep(Duration::from_millis(millis));
+    match number % 10 {
+        0 => {
+            system.kill(Service::Document).await;
+            system.respawn(Service::Document).await;
+            "document killed"
+        }
+        1 => {
+            own.kafka.kill().await;
+            pause(1500).await;
+            own.kafka.restart().await;
+            "Kafka killed"
+        }
+        2 => {
+            system.kill(Service::Vector).await;
+            system.respawn(Service::Vector).await;
+            "vector killed"
+        }
+        3 => {
+            own.postgres.kill().await;
+            pause(500).await;
+            own.postgres.restart().await;
+            "PostgreSQL killed"
+        }
+        4 => {
+            own.kafka.freeze().await;
+            pause(3000).await;
+            own.kafka.thaw().await;
+            "Kafka frozen"
+        }
+        5 => {
+            own.redis.wipe().await;
+            own.redis.kill().await;
+            pause(1000).await;
+            own.redis.restart().await;
+            "Redis wiped and killed"
+        }
+        6 => {
+            link.set(Fault::Blackhole).await;
+            pause(2000).await;
+            link.set(Fault::None).await;
+            "gateway cut off from document"
+        }
+        7 => {
+            system.kill(Service::Embedding).await;
+            system.respawn(Service::Embedding).await;
+            "embedding killed"
+        }
+        8 => {
+            own.postgres.freeze().await;
+            pause(1500).await;
+            own.postgres.thaw().await;
+            "PostgreSQL frozen"
+        }
+        _ => {
+            system.kill(Service::Gateway).await;
+            system.respawn(Service::Gateway).await;
+            "gateway killed"
+        }
+    }
+}
+
+/// Waits for a condition of the run, or for its end.
+async fn until(run: &Run, good: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !good() && run.next.load(Ordering::SeqCst) < run.operations {
+        assert!(started.elapsed() < PATIENCE * 3, "the run stands still");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_accepted_is_lost_doubled_or_changed_by_faults() {
+    let Some(servers) = Servers::exclusive().await else {
+        return;
+    };
+    let full = touchstone_config::variable("TOUCHSTONE_FULL").is_some();
+    let (operations, faults) = if full { FULL } else { QUICK };
+    let own = servers.own.as_ref().unwrap();
+    let ports = deployment::free_ports();
+    let link = TcpProxy::start(local(ports[&Service::Document])).await;
+    let mut environment = servers.environment();
+    let through = ("DOCUMENT_SERVICE_URL".to_owned(), link.url("http"));
+    environment.of.insert(Service::Gateway, vec![through]);
+    let mut system = Deployment::at(ports, environment).await;
+    let user = Client::register(&system.gateway, "ledger").await;
+    let outside = tempfile::tempdir().unwrap();
+    let run = Arc::new(Run {
+        user: user.clone(),
+        ledger: Ledger::create(&outside.path().join("ledger.jsonl")),
+        operations,
+        next: AtomicUsize::new(0),
+        released: AtomicUsize::new(0),
+        in_flight: AtomicUsize::new(0),
+    });
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(Arc::clone(&run).work());
+    }
+    let (mut hit, mut recoveries) = (0, Vec::new());
+    for fault in 0..faults {
+        let share = |shares: usize| operations * shares / (faults + 1);
+        run.released.store(share(fault + 1), Ordering::SeqCst);
+        let begun = share(fault) + CLIENTS;
+        let busy = || run.in_flight.load(Ordering::SeqCst) > 0;
+        until(&run, || run.next.load(Ordering::SeqCst) >= begun && busy()).await;
+        let busy = busy();
+        let name = inject(fault, &mut system, own, &link).await;
+        let healed = Instant::now();
+        let before = run.ledger.count(Class::Ok);
+        run.released.store(share(fault + 2), Ordering::SeqCst);
+        until(&run, || run.ledger.count(Class::Ok) > before).await;
+        recoveries.push(healed.elapsed());
+        hit += usize::from(busy);
+        println!("{name}: first success {:?} after the end", healed.elapsed());
+    }
+    clients.join_all().await;
+    observe::rest(&user).await;
+    observe::relayed(&system.url(Service::Document)).await;
+    let findings = reconcile(&run.ledger.entries(), &observe::stored(&user).await);
+    recoveries.sort_unstable();
+    let [ok, fail, info] = [Class::Ok, Class::Fail, Class::Info].map(|it| run.ledger.count(it));
+    println!(
+        "{operations} operations, {faults} faults ({hit} into work in flight): {ok} ok, {fail} \
+         refused, {info} indefinite; recovery p95 {:?}; {findings:?}",
+        recoveries[recoveries.len() * 95 / 100]
+    );
+    assert_eq!(findings, Findings::default());
+    assert!(
+        hit * 10 >= faults * 8,
+        "{hit} of {faults} faults hit work in flight"
+    );
+    assert!(
+        ok * 10 >= operations * 7,
+        "only {ok} of {operations} succeeded"
+    );
+    assert!(info > 0, "no fault was felt");
+    assert!(link.hits() > 0, "no connection was cut");
+    system.stop().await;
+}
