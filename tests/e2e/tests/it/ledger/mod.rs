@@ -232,7 +232,8 @@ async fn nothing_accepted_is_lost_doubled_or_changed_by_faults() {
     clients.join_all().await;
     observe::rest(&user).await;
     observe::relayed(&system.url(Service::Document)).await;
-    let findings = reconcile(&run.ledger.entries(), &observe::stored(&user).await);
+    let stored = observe::stored(&user).await;
+    let findings = reconcile(&run.ledger.entries(), &stored);
     recoveries.sort_unstable();
     let [ok, fail, info] = [Class::Ok, Class::Fail, Class::Info].map(|it| run.ledger.count(it));
     println!(

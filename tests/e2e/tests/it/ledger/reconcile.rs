@@ -64,9 +64,8 @@ pub fn reconcile(ledger: &[Entry], stored: &[Stored]) -> Findings {
         }
         match one.status.as_str() {
             "indexed" if one.wanted != one.points => findings.miscounted.push(key()),
-            "indexed" => {}
             "failed" if one.reason.is_none() => findings.unexplained.push(key()),
-            "failed" => {}
+            "indexed" | "failed" => {}
             _ => findings.unsettled.push(key()),
         }
     }
