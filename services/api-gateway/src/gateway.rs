@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use touchstone_client::{Mesh, RetrievalClient};
+use touchstone_client::{Mesh, Recorder, RetrievalClient};
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_resilience::Silent;
 use touchstone_telemetry::Metrics as Registry;
-use touchstone_types::IdSource;
+use touchstone_types::{Clock, IdSource};
 
 use crate::metrics::Metrics;
 use crate::routes::{HealthBoard, Specification};
@@ -37,6 +37,7 @@ impl Gateway {
         let origins = config.cors.origins.iter().map(|origin| {
             HeaderValue::from_str(origin).map_err(|_| BuildError::Origin(origin.clone()))
         });
+        deps.recorder.show(&deps.metrics.scope(crate::SERVICE));
         Ok(Self(Arc::new(Inner {
             origins: origins.collect::<Result<_, _>>()?,
             metrics: Metrics::new(&deps.metrics),
@@ -77,6 +78,14 @@ impl Gateway {
 
     pub fn ids(&self) -> IdSource {
         self.0.deps.ids.clone()
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.deps.clock
+    }
+
+    pub fn recorder(&self) -> &Recorder {
+        &self.0.deps.recorder
     }
 
     pub fn registry(&self) -> &Registry {

@@ -45,6 +45,7 @@ use crate::Error;
 use crate::body::CappedBody;
 use crate::config::HeaderLimits;
 use crate::gateway::Gateway;
+use crate::record;
 use crate::routes::table::{self, Class, Route};
 use crate::{compression, websocket};
 
@@ -88,6 +89,8 @@ pub(crate) struct Exchange {
 pub(crate) fn around_forwarded(gateway: &Gateway, routes: Router) -> Router {
     routes.layer(
         ServiceBuilder::new()
+            // Outermost, so that refusals are recorded too.
+            .layer(from_fn_with_state(gateway.clone(), record::observe))
             .layer(from_fn_with_state(gateway.clone(), caps))
             // 5: limiter by address.
             .layer(from_fn(authenticate))
@@ -210,6 +213,9 @@ async fn authenticate(request: Request, next: Next) -> Result<Response, Problem>
         if caller.is_service() {
             // Tokens among services never come from outside.
             return Err(touchstone_identity::Error::Invalid.into());
+        }
+        if let Some(owner) = parts.extensions.get::<record::Owner>() {
+            owner.set(caller.tenant);
         }
         parts.extensions.insert(caller);
     }

@@ -9,6 +9,7 @@ mod gateway;
 mod headers;
 mod layers;
 mod metrics;
+mod record;
 mod routes;
 mod traffic;
 mod websocket;
@@ -16,11 +17,11 @@ mod websocket;
 use std::sync::Arc;
 
 use axum::Router;
-use touchstone_client::{Common, Mesh, RetrievalClient};
+use touchstone_client::{Common, Mesh, Recorder, RetrievalClient};
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_telemetry::Metrics;
-use touchstone_types::IdSource;
+use touchstone_types::{Clock, IdSource};
 
 pub use config::{Classes, Config, Cors, HeaderLimits, Limits, Streams};
 pub use edge::{EdgeConfig, edge};
@@ -44,6 +45,10 @@ pub struct Deps {
     pub metrics: Metrics,
     /// New ids.
     pub ids: IdSource,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Takes how requests were answered, for statistics.
+    pub recorder: Recorder,
 }
 
 impl Deps {
@@ -54,7 +59,8 @@ impl Deps {
             verifier,
             metrics,
             ids,
-            ..
+            clock,
+            recorder,
         } = common;
         Self {
             retrieval: RetrievalClient::new(mesh.clone(), SERVICE),
@@ -62,6 +68,8 @@ impl Deps {
             verifier,
             metrics,
             ids,
+            clock,
+            recorder,
         }
     }
 }

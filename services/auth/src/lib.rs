@@ -59,6 +59,7 @@ impl Deps {
             metrics,
             clock,
             ids,
+            recorder: _,
         } = common;
         Self {
             verifier,

@@ -20,6 +20,8 @@ pub struct Config {
     /// Longest search.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
+    /// Whether the words of questions are recorded for statistics.
+    pub record_queries: bool,
     /// How signals become one score.
     pub fusion: FusionConfig,
     /// Feature rerank.

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use touchstone_client::{Common, DocumentClient, EmbeddingClient, VectorClient};
+use touchstone_client::{Common, DocumentClient, EmbeddingClient, Recorder, VectorClient};
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_types::{Clock, IdSource};
@@ -45,6 +45,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Request ids.
     pub ids: IdSource,
+    /// Takes what was asked, for statistics.
+    pub recorder: Recorder,
 }
 
 impl Deps {
@@ -56,6 +58,7 @@ impl Deps {
             metrics,
             clock,
             ids,
+            recorder,
         } = common;
         Self {
             embedding: EmbeddingClient::new(mesh.clone(), SERVICE),
@@ -65,6 +68,7 @@ impl Deps {
             metrics,
             clock,
             ids,
+            recorder,
         }
     }
 }

@@ -109,6 +109,7 @@ impl Section for StackConfig {
         ("GENERATION_PORT", "ports.generation"),
         ("MODEL_PORT", "ports.model"),
         ("VECTOR_PORT", "ports.vector"),
+        ("ANALYTICS_PORT", "ports.analytics"),
         ("AUTH_SERVICE_URL", "urls.auth"),
         ("DOCUMENT_SERVICE_URL", "urls.document"),
         ("EMBEDDING_SERVICE_URL", "urls.embedding"),
@@ -116,6 +117,7 @@ impl Section for StackConfig {
         ("GENERATION_SERVICE_URL", "urls.generation"),
         ("MODEL_SERVICE_URL", "urls.model"),
         ("VECTOR_SERVICE_URL", "urls.vector"),
+        ("ANALYTICS_SERVICE_URL", "urls.analytics"),
         ("DEMO", "demo.enabled"),
         ("DEMO_EMAIL", "demo.email"),
     ];
@@ -199,6 +201,8 @@ pub struct Settings {
     pub retrieval: touchstone_retrieval::Config,
     /// generation.
     pub generation: touchstone_generation::Config,
+    /// analytics.
+    pub analytics: touchstone_analytics::Config,
     /// gateway.
     pub gateway: touchstone_api_gateway::Config,
 }
@@ -217,9 +221,11 @@ impl Settings {
         let vector = read(loader, &mut problems);
         let retrieval = read(loader, &mut problems);
         let generation = read(loader, &mut problems);
+        let analytics = read(loader, &mut problems);
         let gateway = read(loader, &mut problems);
         match (
-            stack, auth, document, embedding, model, vector, retrieval, generation, gateway,
+            stack, auth, document, embedding, model, vector, retrieval, generation, analytics,
+            gateway,
         ) {
             (
                 Some(stack),
@@ -230,6 +236,7 @@ impl Settings {
                 Some(vector),
                 Some(retrieval),
                 Some(generation),
+                Some(analytics),
                 Some(gateway),
             ) if problems.is_empty() => Ok(Self {
                 stack,
@@ -240,6 +247,7 @@ impl Settings {
                 vector,
                 retrieval,
                 generation,
+                analytics,
                 gateway,
             }),
             _ => Err(Error { problems }),
@@ -258,6 +266,7 @@ impl Settings {
         put("vector", toml::Value::try_from(&self.vector)?);
         put("retrieval", toml::Value::try_from(&self.retrieval)?);
         put("generation", toml::Value::try_from(&self.generation)?);
+        put("analytics", toml::Value::try_from(&self.analytics)?);
         put("gateway", toml::Value::try_from(&self.gateway)?);
         toml::to_string_pretty(&table)
     }

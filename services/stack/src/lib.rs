@@ -5,6 +5,7 @@ pub mod cli;
 mod config;
 mod demo;
 pub mod evaluation;
+mod recording;
 pub mod secrets;
 mod servers;
 mod service;

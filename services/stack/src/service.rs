@@ -18,13 +18,15 @@ pub enum Service {
     Retrieval,
     /// Answers.
     Generation,
+    /// Statistics.
+    Analytics,
     /// The public edge.
     Gateway,
 }
 
 impl Service {
     /// Every service, callees before callers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Model,
         Self::Vector,
         Self::Embedding,
@@ -32,6 +34,7 @@ impl Service {
         Self::Document,
         Self::Retrieval,
         Self::Generation,
+        Self::Analytics,
         Self::Gateway,
     ];
 
@@ -45,6 +48,7 @@ impl Service {
             Self::Document => "document",
             Self::Retrieval => "retrieval",
             Self::Generation => "generation",
+            Self::Analytics => "analytics",
             Self::Gateway => "gateway",
         }
     }

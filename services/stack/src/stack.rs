@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use rand::Rng;
-use touchstone_client::{AuthKeys, Common, Mesh};
+use touchstone_client::{AuthKeys, Common, Mesh, Recorder};
 use touchstone_config::Secret;
 use touchstone_events::EventBus;
 use touchstone_identity::{AccessPolicy, ServiceKey, Verifier};
@@ -15,6 +15,7 @@ use touchstone_telemetry::Metrics;
 use touchstone_types::{IdSource, SystemClock};
 
 use crate::demo::{self, Credentials, SeedError};
+use crate::recording;
 use crate::wiring::{self, BuildError};
 use crate::{Service, Settings, servers};
 
@@ -145,12 +146,17 @@ impl Stack {
             jwt_secret,
             Arc::new(AuthKeys::new(mesh.clone())),
         );
+        let (mut recorder, recorded) = Recorder::new(recording::ROOM);
+        if settings.analytics.collector == touchstone_analytics::Collector::Mock {
+            recorder = Recorder::off();
+        }
         let common = Common {
             mesh,
             verifier: Arc::new(verifier),
             metrics: Metrics::new(),
             clock,
             ids: IdSource::system(),
+            recorder,
         };
         // Mistakes in certificates are told before anything is built.
         let edge = if plan.listen && plan.services.contains(&Service::Gateway) {
@@ -168,6 +174,8 @@ impl Stack {
         life.spawn("mesh.names", async move {
             let _ = stopped.await;
         });
+        let (ids, clock) = (common.ids.clone(), Arc::clone(&common.clock));
+        recording::start(recorded, Arc::clone(&bus), ids, clock, &life);
         let mut stack = Self {
             settings,
             common,

@@ -37,6 +37,7 @@ impl Settings {
             &mut self.auth.store,
             &mut self.document.store,
             &mut self.generation.store,
+            &mut self.analytics.store,
         ] {
             // A store that was set by itself stays where it is.
             if let Some(file) = follow(uri.as_str()) {
@@ -144,6 +145,13 @@ pub(crate) async fn build(
             let config = settings.generation.clone();
             let deps = touchstone_generation::Deps::resolve(common, &config);
             touchstone_generation::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
+        Service::Analytics => {
+            let config = settings.analytics.clone();
+            let deps = touchstone_analytics::Deps::resolve(common, Arc::clone(bus), &config);
+            touchstone_analytics::build(config, deps, life)
                 .await
                 .map_err(of(service))
         }

@@ -8,6 +8,8 @@ use touchstone_types::{DocumentId, DocumentStatus, EventId, TenantId};
 pub const DOCUMENT_WORK: &str = "document.work";
 /// Topic of documents that changed their state, keyed by document.
 pub const DOCUMENT_STATUS: &str = "document.status";
+/// Topic of what is recorded for statistics, in batches, keyed by the process that recorded.
+pub const ANALYTICS: &str = "analytics.records";
 
 /// Partitions of a topic that is created: so many consumers can share its work.
 pub fn partitions(topic: &str) -> i32 {

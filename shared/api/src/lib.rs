@@ -2,6 +2,7 @@
 //!
 //! Requests refuse unknown fields; lists are [`Page`]s; errors are [`Problem`]s (RFC 9457).
 
+pub mod analytics;
 pub mod auth;
 pub mod document;
 pub mod embedding;

@@ -7,15 +7,18 @@ mod service;
 pub mod sse;
 mod transport;
 
+mod analytics;
 mod auth;
 mod document;
 mod embedding;
 mod generation;
 mod model;
+mod recorder;
 mod retrieval;
 mod vector;
 
 pub use address::{Address, AddressError};
+pub use analytics::AnalyticsClient;
 pub use auth::{AuthClient, AuthKeys};
 pub use document::DocumentClient;
 pub use embedding::EmbeddingClient;
@@ -23,6 +26,7 @@ pub use error::ClientError;
 pub use generation::{GenerationClient, decode_ask_event};
 pub use mesh::{Mesh, ServiceState, default_protection};
 pub use model::ModelClient;
+pub use recorder::{Recorder, Recording};
 pub use retrieval::RetrievalClient;
 pub use service::ServiceClient;
 pub use transport::{Transport, TransportError};
@@ -47,4 +51,6 @@ pub struct Common {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: IdSource,
+    /// Takes what happened, for statistics.
+    pub recorder: Recorder,
 }

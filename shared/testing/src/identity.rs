@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use touchstone_client::{Common, Mesh};
+use touchstone_client::{Common, Mesh, Recorder};
 use touchstone_identity::{
     AccessClaims, AccessPolicy, ApiKeyVerdict, Caller, CallerKind, KeySource, KeySourceError,
     PublicKey, RequestContext, ServiceKey, Signer, TokenType, Verifier,
@@ -78,6 +78,7 @@ impl TestIdentity {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
+            recorder: Recorder::off(),
         }
     }
 

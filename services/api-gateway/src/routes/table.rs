@@ -101,6 +101,7 @@ pub(crate) const ROUTES: &[Route] = &[
     cached(under_base("/providers", "generation", Class::Read)),
     cached(under_base("/conversations", "generation", Class::Read)),
     at_root("/v1/chat", "generation", Class::Generate),
+    under_base("/stats", "analytics", Class::Read),
     cached(at_root("/v1/models", "generation", Class::Read)),
     cached(at_root("/channels", "telegram", Class::Read)),
     at_root("/files", "telegram", Class::Read),

@@ -77,6 +77,7 @@ impl App {
             metrics: metrics.clone(),
             clock: clock.clone(),
             ids: IdSource::seeded(clock.clone(), SEED.fetch_add(1, Ordering::Relaxed)),
+            recorder: touchstone_client::Recorder::off(),
         };
         let deps = Deps::resolve(common, demo);
         let (router, auth) = touchstone_auth::build_with_handle(config, deps, &life)

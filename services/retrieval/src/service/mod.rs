@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
+use touchstone_api::analytics::{QueryRecord, Record};
 use touchstone_api::embedding::{BM25, CHARS, DENSE};
 use touchstone_api::retrieval::{Hit, SearchMode, SearchResponse};
 use touchstone_client::{DocumentClient, EmbeddingClient, VectorClient};
@@ -20,6 +21,7 @@ use ranking::{Plan, Ranked, Ranking, rank};
 use trace::Trace;
 
 use crate::domain::expansion;
+use crate::domain::record::normalised;
 use crate::domain::rerank::FeatureWeights;
 use crate::metrics::{DegradedLabels, SearchLabels, Signals};
 use crate::{Config, Deps, Error, Metrics};
@@ -45,6 +47,7 @@ impl Retrieval {
     /// A service with these neighbours.
     pub fn new(config: Config, deps: Deps) -> Self {
         let metrics = Metrics::new(&deps.metrics);
+        deps.recorder.show(&deps.metrics.scope(crate::SERVICE));
         Self {
             inner: Arc::new(Inner {
                 config,
@@ -105,6 +108,27 @@ impl Retrieval {
     /// # Cancellation
     /// Reads only; a dropped search leaves nothing behind.
     pub async fn search(&self, caller: &Caller, query: Query) -> Result<SearchResponse, Error> {
+        let recorder = &self.inner.deps.recorder;
+        let words = recorder.is_on().then(|| {
+            let kept = self.config().record_queries;
+            kept.then(|| normalised(&query.text))
+        });
+        let started = Instant::now();
+        let found = self.run(caller, query).await?;
+        if let Some(text) = words {
+            recorder.record(Record::Query(QueryRecord {
+                at: self.inner.deps.clock.now(),
+                tenant_id: caller.tenant,
+                text,
+                hits: u32::try_from(found.hits.len()).unwrap_or(u32::MAX),
+                degraded: !found.degraded.is_empty(),
+                duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            }));
+        }
+        Ok(found)
+    }
+
+    async fn run(&self, caller: &Caller, query: Query) -> Result<SearchResponse, Error> {
         let caller = &caller.within(self.config().timeout);
         let mut trace = Trace::new(self.inner.metrics.clone(), query.explain);
         let since = Instant::now();

@@ -100,6 +100,8 @@ pub(crate) struct UpArgs {
     pub model_port: Option<u16>,
     #[arg(long, value_name = "PORT")]
     pub vector_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub analytics_port: Option<u16>,
     /// Seed of the simulated parts: the same seed, the same answers
     #[arg(long)]
     pub seed: Option<u64>,
@@ -146,6 +148,8 @@ pub(crate) struct ServeArgs {
     pub model_url: Option<String>,
     #[arg(long, value_name = "URL")]
     pub vector_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub analytics_url: Option<String>,
 }
 
 /// Which stack a command talks to, and as whom.
@@ -359,6 +363,10 @@ impl Cli {
             ),
             ("ports.model", up.model_port.map(|port| port.to_string())),
             ("ports.vector", up.vector_port.map(|port| port.to_string())),
+            (
+                "ports.analytics",
+                up.analytics_port.map(|port| port.to_string()),
+            ),
         ];
         for (key, value) in ports {
             if let Some(value) = value {
@@ -380,7 +388,7 @@ impl Cli {
 
 impl ServeArgs {
     /// The URLs by service.
-    pub fn urls(&self) -> [(&'static str, Option<&String>); 7] {
+    pub fn urls(&self) -> [(&'static str, Option<&String>); 8] {
         [
             ("auth", self.auth_url.as_ref()),
             ("document", self.document_url.as_ref()),
@@ -389,6 +397,7 @@ impl ServeArgs {
             ("generation", self.generation_url.as_ref()),
             ("model", self.model_url.as_ref()),
             ("vector", self.vector_url.as_ref()),
+            ("analytics", self.analytics_url.as_ref()),
         ]
     }
 }

@@ -40,6 +40,7 @@ fn defaults() -> String {
         section::<touchstone_vector::Config>(),
         section::<touchstone_retrieval::Config>(),
         section::<touchstone_generation::Config>(),
+        section::<touchstone_analytics::Config>(),
         section::<touchstone_api_gateway::Config>(),
     ]
     .join("\n")

@@ -74,13 +74,13 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
     let command = cli.command.clone().unwrap_or(Command::Up(cli.up.clone()));
     match command {
-        Command::Up(up) => up::up(&cli, &up, out).await,
+        Command::Up(up) => Box::pin(up::up(&cli, &up, out)).await,
         Command::Serve(serve) => up::serve(&cli, &serve, out).await,
-        Command::Demo(target) => demo::run(&target, &cli, out).await,
+        Command::Demo(target) => Box::pin(demo::run(&target, &cli, out)).await,
         Command::Ingest(ingest) => ingest::run(&ingest, &cli, out).await,
         Command::Ask(ask) => ask::run(&ask, &cli, out).await,
         Command::Search(search) => search::run(&search, &cli, out).await,
-        Command::Eval(eval) => eval::run(&eval, &cli, out).await,
+        Command::Eval(eval) => Box::pin(eval::run(&eval, &cli, out)).await,
         Command::Reindex(target) => reindex::run(&target, &cli, out).await,
         Command::Migrate(migrate) => migrate::run(&migrate, &cli, out).await,
         Command::Explain(explain) => explain::run(&explain, &cli, out).await,

@@ -137,6 +137,7 @@ pub async fn run(role: &Options) -> anyhow::Result<()> {
         metrics: Metrics::new(),
         clock,
         ids,
+        recorder: touchstone_client::Recorder::off(),
     };
     let life = Lifecycle::new();
     let listener = Listener::bind("gateway", role.listen).await?;
