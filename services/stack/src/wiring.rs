@@ -37,7 +37,6 @@ impl Settings {
             &mut self.auth.store,
             &mut self.document.store,
             &mut self.generation.store,
-            &mut self.analytics.store,
         ] {
             // A store that was set by itself stays where it is.
             if let Some(file) = follow(uri.as_str()) {
@@ -48,8 +47,10 @@ impl Settings {
                 };
             }
         }
-        if let Some(file) = follow(&self.vector.store) {
-            self.vector.store = file;
+        for uri in [&mut self.vector.store, &mut self.analytics.store] {
+            if let Some(file) = follow(uri) {
+                *uri = file;
+            }
         }
         if !self.stack.migrate {
             self.set_migrate(false);
