@@ -206,6 +206,27 @@ fn sql_is_written_in_store_modules_only() {
     assert_none("SQL outside of `store/`", &breaches);
 }
 
+/// Whoever reads a clock or starts a task cannot be replayed.
+#[test]
+fn policies_read_no_clock_and_start_no_task() {
+    const FOREIGN: [&str; 4] = ["tokio::", "Instant::now", "SystemTime", "rand::"];
+    let source = root().join("shared/resilience/src");
+    let mut files = Vec::new();
+    walk(&source, &mut files);
+    // The layers around the policies, and the clock that they are told the time by.
+    let outside = ["layers", "time.rs", "upstream.rs"].map(|name| source.join(name));
+    files.retain(|file| !outside.iter().any(|path| file.starts_with(path)));
+    assert!(files.len() > 10, "the policies are where they were");
+    let mut breaches = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for foreign in FOREIGN.iter().filter(|foreign| text.contains(**foreign)) {
+            breaches.push(format!("{} uses {foreign}", file.display()));
+        }
+    }
+    assert_none("policies that reach outside", &breaches);
+}
+
 #[test]
 fn domain_modules_know_no_framework() {
     const FOREIGN: [&str; 8] = [
