@@ -225,23 +225,17 @@ impl Breaker {
     /// without a report says nothing, and gives a probe's place back.
     pub fn admit(&self, now: Instant) -> Result<Permit, Refused> {
         let word = self.core.load();
-        match word.state() {
-            State::Closed => Ok(self.permit(word, false)),
-            State::Open if now >= word.until() => {
-                let probing = Word::new(Word::HALF_OPEN, word.epoch() + 1, now.as_micros() / 1000);
-                if self.core.swap(word, probing) {
-                    Ok(self.permit(probing, true))
-                } else {
-                    // Another call became the probe, or had already closed the breaker.
-                    self.admit_once_more(now)
-                }
+        if word.state() != State::Closed && self.core.may_probe(word, now) {
+            let probing = Word::new(Word::HALF_OPEN, word.epoch() + 1, now.as_micros() / 1000);
+            if self.core.swap(word, probing) {
+                return Ok(self.permit(probing, true));
             }
-            State::Open => Err(self.refuse(word.until().since(now))),
-            State::HalfOpen => Err(self.refuse(self.core.config.open_for)),
+            // Another call became the probe, or has already closed the breaker.
         }
+        self.admit_without_probe(now)
     }
 
-    fn admit_once_more(&self, now: Instant) -> Result<Permit, Refused> {
+    fn admit_without_probe(&self, now: Instant) -> Result<Permit, Refused> {
         let word = self.core.load();
         match word.state() {
             State::Closed => Ok(self.permit(word, false)),
@@ -253,17 +247,13 @@ impl Breaker {
     /// Whether [`Breaker::admit`] would pass a call now.
     pub fn is_ready(&self, now: Instant) -> bool {
         let word = self.core.load();
-        match word.state() {
-            State::Closed => true,
-            State::Open => now >= word.until(),
-            State::HalfOpen => false,
-        }
+        word.state() == State::Closed || self.core.may_probe(word, now)
     }
 
     /// Whether the next call would be the probe.
     pub fn probe_is_due(&self, now: Instant) -> bool {
         let word = self.core.load();
-        word.state() == State::Open && now >= word.until()
+        word.state() != State::Closed && self.core.may_probe(word, now)
     }
 
     /// When a call may pass; now, when one may pass already.
@@ -322,6 +312,16 @@ impl Core {
         self.word
             .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
+    }
+
+    /// Whether a call may be the probe: when the open time is over, or when a probe has not told
+    /// anything for the longest open time.
+    fn may_probe(&self, word: Word, now: Instant) -> bool {
+        match word.state() {
+            State::Closed => false,
+            State::Open => now >= word.until(),
+            State::HalfOpen => now.since(word.until()) >= self.config.open_for_most,
+        }
     }
 
     /// Takes the report of a call that passed while the breaker was closed.

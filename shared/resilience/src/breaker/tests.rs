@@ -208,6 +208,22 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
 }
 
 #[test]
+fn a_probe_that_never_ends_makes_room_for_another() {
+    let breaker = exact();
+    trip(&breaker, 0);
+    let mut hanging = breaker.admit(at(500)).unwrap();
+    assert!(breaker.admit(at(30_499)).is_err());
+    let mut second = breaker.admit(at(30_500)).unwrap();
+    assert!(hanging.is_probe() && second.is_probe());
+    assert_eq!(hanging.report(at(30_600), Outcome::FAILURE), None);
+    assert!(breaker.admit(at(30_700)).is_err(), "the second one decides");
+    assert_eq!(
+        second.report(at(30_800), Outcome::Success),
+        Some(Change::Closed)
+    );
+}
+
+#[test]
 fn what_comes_back_late_is_no_news() {
     let breaker = exact();
     let mut late: Vec<Permit> = (0..10).map(|_| breaker.admit(at(0)).unwrap()).collect();
