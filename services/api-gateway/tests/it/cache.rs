@@ -199,7 +199,7 @@ async fn a_read_that_fails_is_answered_with_the_last_one_and_says_so(mode: Mode)
         client.get("/documents").await.problem(),
         "503 document.busy"
     );
-    let metrics = stack.anonymous().get("/metrics").await.text();
+    let metrics = stack.identity.metrics.scope("gateway").encode();
     assert!(
         metrics.contains("degraded_answers_total{rung=\"stale_read\"} 1"),
         "{metrics}"

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use http::StatusCode;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -23,6 +24,8 @@ use crate::support::{Mode, PATIENCE, Stack, over_both_transports};
 
 over_both_transports!(
     a_service_that_fails_is_asked_little_and_comes_back_by_a_probe,
+    a_service_that_fails_half_of_the_time_is_not_asked_any_more,
+    streams_that_break_off_open_the_breaker,
     what_may_not_be_repeated_is_not,
     a_request_that_may_be_repeated_is_tried_again,
     more_than_the_places_is_refused_at_once,
@@ -95,13 +98,65 @@ async fn a_service_that_fails_is_asked_little_and_comes_back_by_a_probe(mode: Mo
     assert_eq!(refused.problem(), "503 gateway.breaker_open");
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(auth.calls(), calls);
-    let metrics = stack.anonymous().get("/metrics").await.text();
+    let metrics = stack.identity.metrics.scope("gateway").encode();
     let opened = "decisions_total{policy=\"breaker\",action=\"opened\"} 1";
     assert!(metrics.contains(opened), "{metrics}");
     auth.set(false);
     until(&stack, StatusCode::OK).await;
     // One probe, and from then on everybody.
     assert_eq!(login(&stack).await.status, StatusCode::OK);
+    stack.stop().await;
+}
+
+async fn a_service_that_fails_half_of_the_time_is_not_asked_any_more(mode: Mode) {
+    let auth = Switch::default();
+    let stack = Stack::with(mode, [("auth", auth.router())], |config| {
+        config.upstreams.open_for = Duration::from_mins(1);
+    })
+    .await;
+    for number in 0..100 {
+        auth.set(number % 2 == 0);
+        let answer = login(&stack).await;
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+            assert_eq!(answer.problem(), "503 gateway.breaker_open");
+        }
+    }
+    // Twenty calls say enough; one more may be under way.
+    assert!((20..=21).contains(&auth.calls()), "{}", auth.calls());
+    stack.stop().await;
+}
+
+async fn streams_that_break_off_open_the_breaker(mode: Mode) {
+    let breaking = Router::new().fallback(async || {
+        // What is under way is sent before the wire is cut.
+        let cut = futures_util::stream::once(async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Err(std::io::Error::other("the wire is cut"))
+        });
+        let first = futures_util::stream::iter([Ok("data: 1\n\n")]);
+        let body = Body::from_stream(first.chain(cut));
+        ([("content-type", "text/event-stream")], body)
+    });
+    let stack = Stack::with(mode, [("generation", breaking)], |config| {
+        config.upstreams.open_for = Duration::from_mins(1);
+    })
+    .await;
+    let ask = async || {
+        stack
+            .client()
+            .post("/v1/chat/completions", &json!({}))
+            .await
+    };
+    for _ in 0..5 {
+        let broken = ask().await;
+        assert_eq!(broken.status, StatusCode::OK);
+        assert!(
+            broken.text().contains("gateway.service_broke_off"),
+            "{}",
+            broken.text()
+        );
+    }
+    assert_eq!(ask().await.problem(), "503 gateway.breaker_open");
     stack.stop().await;
 }
 
@@ -340,4 +395,53 @@ async fn a_service_that_flaps_is_always_answered_for_in_time() {
     // What was refused was not asked: at most one call per request, and fewer when it is open.
     assert!(auth.calls() < 600, "{}", auth.calls());
     stack.stop().await;
+}
+
+/// Asks for a stream of events through a faulty wire; tells what was sent and what came.
+async fn streamed(fault: Fault) -> (String, Answer) {
+    let sent: String = (0..50)
+        .map(|n| format!("id: {n}\r\ndata: слово {n}\n\n"))
+        .collect();
+    let body = sent.clone();
+    let generation = Router::new().fallback(move || {
+        let body = body.clone();
+        async move { ([("content-type", "text/event-stream")], body) }
+    });
+    let stack = Stack::start(Mode::Http, []).await;
+    let listener = Listener::bind("generation", ([127, 0, 0, 1], 0).into()).await;
+    let listener = listener.unwrap();
+    let proxy = TcpProxy::start(listener.address()).await;
+    stack.life.serve(listener, generation);
+    let url = proxy.url("http").parse().unwrap();
+    stack.identity.mesh.connect("generation", url);
+    proxy.set(fault).await;
+    let answer = stack
+        .client()
+        .post("/v1/chat/completions", &json!({}))
+        .await;
+    assert!(proxy.hits() > 0, "the fault touched nothing");
+    drop(proxy);
+    stack.stop().await;
+    (sent, answer)
+}
+
+#[tokio::test]
+async fn events_arrive_whole_however_the_wire_slices_them() {
+    let slices = Fault::Slice {
+        bytes: 7,
+        pause: Duration::ZERO,
+    };
+    let (sent, answer) = streamed(slices).await;
+    assert_eq!(answer.text(), sent);
+}
+
+#[tokio::test]
+async fn a_stream_that_the_wire_cuts_says_so_in_the_words_of_its_face() {
+    let (_, cut) = streamed(Fault::Cut { after_bytes: 600 }).await;
+    assert_eq!(cut.status, StatusCode::OK);
+    let text = cut.text();
+    assert!(
+        text.contains("\"error\":") && text.ends_with("}\n\n"),
+        "{text}"
+    );
 }

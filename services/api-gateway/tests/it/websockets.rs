@@ -169,7 +169,7 @@ async fn messages_pass_both_ways_and_the_close_too(mode: Mode) {
         in_time(socket.next()).await.unwrap().unwrap(),
         Message::Pong("p".into())
     );
-    let metrics = stack.anonymous().get("/metrics").await.text();
+    let metrics = stack.identity.metrics.scope("gateway").encode();
     assert!(
         metrics.contains("touchstone_gateway_open_websockets 1"),
         "{metrics}"
@@ -322,7 +322,7 @@ async fn a_client_that_vanishes_frees_the_service(mode: Mode) {
     drop(stream);
     in_time(async {
         loop {
-            let metrics = stack.anonymous().get("/metrics").await.text();
+            let metrics = stack.identity.metrics.scope("gateway").encode();
             if metrics.contains("touchstone_gateway_open_websockets 0") {
                 return;
             }
