@@ -399,9 +399,8 @@ async fn a_service_that_flaps_is_always_answered_for_in_time() {
 
 /// Asks for a stream of events through a faulty wire; tells what was sent and what came.
 async fn streamed(fault: Fault) -> (String, Answer) {
-    let sent: String = (0..50)
-        .map(|n| format!("id: {n}\r\ndata: слово {n}\n\n"))
-        .collect();
+    let events = (0..50).map(|n| format!("id: {n}\r\ndata: слово {n}\n\n"));
+    let sent = events.collect::<Vec<_>>().concat();
     let body = sent.clone();
     let generation = Router::new().fallback(move || {
         let body = body.clone();
