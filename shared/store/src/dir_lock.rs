@@ -70,6 +70,14 @@ impl DirLock {
         }
     }
 
+    /// Whether a directory was taken once, and nobody has it now.
+    pub(crate) fn is_free(directory: &Path) -> bool {
+        let file = OpenOptions::new()
+            .write(true)
+            .open(directory.join(LOCK_FILE));
+        file.is_ok_and(|file| file.try_lock().is_ok())
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path

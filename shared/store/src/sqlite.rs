@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use crate::Error;
+use crate::{DirLock, DirLockError, Error};
 
 /// Connections that read.
 const READERS: u32 = 4;
@@ -27,6 +27,14 @@ const JOURNAL_LIMIT: &str = "16777216";
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 64;
 
+/// Name of the folder of a private database begins with this.
+const PRIVATE: &str = "touchstone-";
+/// File of a private database.
+const PRIVATE_FILE: &str = "memory.db";
+/// How often its removal is tried, and the pause between.
+const REMOVALS: u32 = 20;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(5);
+
 /// A write transaction; dropping it rolls back.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 
@@ -37,7 +45,7 @@ pub struct Database {
     writer: SqlitePool,
     file: PathBuf,
     // Keeps the folder of a private database until the last handle goes.
-    _private: Option<Arc<tempfile::TempDir>>,
+    _private: Option<Arc<Private>>,
 }
 
 impl Database {
@@ -141,8 +149,65 @@ pub async fn commit(transaction: Transaction) -> Result<(), Error> {
     Ok(transaction.commit().await?)
 }
 
+/// The folder of a private database. Goes with its last handle; when that never goes (a process
+/// that was killed, a handle in a circle), the next private database of another process removes it.
+#[derive(Debug)]
+struct Private {
+    folder: PathBuf,
+    /// Says that somebody uses the folder.
+    _lock: DirLock,
+}
+
+impl Private {
+    fn make(parent: &Path) -> Result<Self, Error> {
+        let failed = |path: &Path, source| Error::Folder {
+            path: path.display().to_string(),
+            source,
+        };
+        sweep(parent);
+        let folder = tempfile::Builder::new()
+            .prefix(PRIVATE)
+            .tempdir_in(parent)
+            .map_err(|source| failed(parent, source))?;
+        let lock = DirLock::acquire(folder.path()).map_err(|error| match error {
+            DirLockError::Taken(path) => failed(&path, std::io::ErrorKind::ResourceBusy.into()),
+            DirLockError::Io { path, source } => failed(&path, source),
+        })?;
+        Ok(Self {
+            folder: folder.keep(),
+            _lock: lock,
+        })
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        // Connections close in threads of their own, and may still write their files.
+        for _ in 0..REMOVALS {
+            match std::fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(REMOVAL_PAUSE);
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Removes the folders of private databases that nobody uses.
+fn sweep(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let folder = entry.path();
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PRIVATE);
+        // Without the lock's file it is somebody's who is about to take the lock, or not ours.
+        if is_ours && folder.join(PRIVATE_FILE).exists() && DirLock::is_free(&folder) {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
 /// The database's file, with its folder if it is a private one.
-fn locate(uri: &str) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
+fn locate(uri: &str) -> Result<(PathBuf, Option<Private>), Error> {
     let folder_error = |path: &Path, source| Error::Folder {
         path: path.display().to_string(),
         source,
@@ -151,11 +216,8 @@ fn locate(uri: &str) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
     let rest = uri.strip_prefix("sqlite:").ok_or_else(unknown)?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path == ":memory:" {
-        let folder = tempfile::Builder::new()
-            .prefix("touchstone-")
-            .tempdir()
-            .map_err(|source| folder_error(&std::env::temp_dir(), source))?;
-        return Ok((folder.path().join("memory.db"), Some(folder)));
+        let private = Private::make(&std::env::temp_dir())?;
+        return Ok((private.folder.join(PRIVATE_FILE), Some(private)));
     }
     if path.is_empty() || path.ends_with('/') || path.contains(['?', '#']) {
         return Err(unknown());

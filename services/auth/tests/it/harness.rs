@@ -183,6 +183,13 @@ impl App {
     }
 }
 
+impl Drop for App {
+    /// The mesh holds the router, which holds the mesh: without this nothing of an app ever ends.
+    fn drop(&mut self) {
+        self.mesh.clear();
+    }
+}
+
 /// A problem's body without what differs from request to request.
 pub fn body_of(answer: &Answer) -> Value {
     let mut body: Value = answer.json();

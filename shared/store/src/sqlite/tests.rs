@@ -108,6 +108,57 @@ async fn data_survives_a_restart_and_two_databases_in_memory_are_apart() {
     assert!(!folder.exists());
 }
 
+/// Dropped without being closed, while connections are at work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_database_leaves_no_folder_however_it_is_dropped() {
+    let mut folders = Vec::new();
+    for number in 0..40 {
+        let db = memory().await;
+        folders.push(db.file().parent().unwrap().to_path_buf());
+        insert(&db, "a", 0, None).await.unwrap();
+        let reads = (0..4).map(|_| count(&db));
+        if number % 2 == 0 {
+            futures_util::future::join_all(reads).await;
+        }
+        let tx = db.begin().await.unwrap();
+        drop(db);
+        drop(tx);
+    }
+    let left = || folders.iter().filter(|folder| folder.exists()).count();
+    for _ in 0..500 {
+        if left() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} of 40 folders are left", left());
+}
+
+#[test]
+fn folders_of_the_dead_are_swept_and_those_of_the_living_are_not() {
+    let parent = tempfile::tempdir().unwrap();
+    let make = |name: &str| {
+        let folder = parent.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(PRIVATE_FILE), "").unwrap();
+        folder
+    };
+    let dead = make("touchstone-dead");
+    drop(DirLock::acquire(&dead).unwrap());
+    let new = make("touchstone-new");
+    let other = make("other-dead");
+    drop(DirLock::acquire(&other).unwrap());
+    let living = Private::make(parent.path()).unwrap();
+    std::fs::write(living.folder.join(PRIVATE_FILE), "").unwrap();
+    let second = Private::make(parent.path()).unwrap();
+    assert!(!dead.exists());
+    assert!(new.exists() && other.exists() && living.folder.exists());
+    drop(living);
+    drop(second);
+    let left = std::fs::read_dir(parent.path()).unwrap().count();
+    assert_eq!(left, 2);
+}
+
 #[tokio::test]
 async fn constraints_are_named() {
     let db = memory().await;
