@@ -54,6 +54,7 @@ pub(crate) async fn forward(
     }
     let caller = parts.extensions.get::<Caller>().cloned();
     if let Some(caller) = &caller
+        && gateway.config().cache.enabled
         && traffic::is_cacheable(&exchange, &parts)
     {
         return traffic::cached(&gateway, &exchange, &context, &parts, body, caller).await;

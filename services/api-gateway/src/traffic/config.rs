@@ -9,6 +9,8 @@ use touchstone_resilience::{breaker, bulkhead, limit, stream, upstream};
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
+    /// Whether reads and searches share answers at all; without, each one is a call.
+    pub enabled: bool,
     /// Memory for answers; 0 keeps none.
     pub bytes: ByteSize,
     /// Largest answer that is kept.

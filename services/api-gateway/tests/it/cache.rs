@@ -381,3 +381,18 @@ async fn large_texts_are_compressed_for_those_who_read_it_and_streams_never() {
     }
     stack.stop().await;
 }
+
+#[tokio::test]
+async fn without_the_cache_each_read_is_a_call() {
+    let retrieval = Counting::new(99);
+    let services = [("retrieval", retrieval.router(text))];
+    let stack = Stack::with(Mode::InProcess, services, |config| {
+        config.cache.enabled = false;
+    })
+    .await;
+    let client = stack.client();
+    let both = tokio::join!(search(&client, "x"), search(&client, "x"));
+    assert_ne!(both.0.text(), both.1.text());
+    assert!(!both.0.headers.contains_key("cache-status"));
+    stack.stop().await;
+}
