@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Section};
 
 use crate::edge::EdgeConfig;
+use crate::quota::QuotaConfig;
 use crate::traffic::{CacheConfig, UpstreamsConfig};
 use crate::websocket::WebSocketConfig;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub websocket: WebSocketConfig,
     /// Connections.
     pub edge: EdgeConfig,
+    /// Quotas.
+    pub quota: QuotaConfig,
 }
 
 /// Limits on headers.
@@ -137,6 +140,15 @@ impl Section for Config {
     const PLAIN: &'static [(&'static str, &'static str)] = &[
         ("TLS_CERT_FILE", "edge.certificate_file"),
         ("TLS_KEY_FILE", "edge.key_file"),
+        ("REDIS_URL", "quota.store"),
+        ("TRUSTED_PROXIES", "quota.trusted_proxies"),
+        ("OPERATOR_TENANTS", "quota.operators"),
+        (
+            "RATE_LIMIT_PER_MINUTE",
+            "quota.limits.plans.standard.minute",
+        ),
+        ("RATE_LIMIT_PER_HOUR", "quota.limits.plans.standard.hour"),
+        ("RATE_LIMIT_PER_DAY", "quota.limits.plans.standard.day"),
     ];
 
     fn validate(&self, problems: &mut Problems) {
@@ -149,6 +161,7 @@ impl Section for Config {
             );
             problems.check(limits.body.as_u64() > 0, &key, "`body` must be positive");
         }
+        self.quota.check(problems);
         problems.check(
             self.headers.bytes.as_u64() >= 1024,
             "headers.bytes",

@@ -186,4 +186,7 @@ pub enum BuildError {
     /// An origin of `cors.origins` cannot be sent in a header.
     #[error("`{0}` is no origin")]
     Origin(String),
+    /// The store of quotas cannot be opened.
+    #[error("quotas cannot be counted as configured")]
+    Quota(#[source] touchstone_cache::Error),
 }

@@ -4,11 +4,11 @@ use http::HeaderValue;
 use touchstone_client::{Mesh, Recorder, RetrievalClient};
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
-use touchstone_resilience::Silent;
 use touchstone_telemetry::Metrics as Registry;
 use touchstone_types::{Clock, IdSource};
 
 use crate::metrics::Metrics;
+use crate::quota::Quotas;
 use crate::routes::{HealthBoard, Specification};
 use crate::traffic::{Traffic, Upstreams};
 use crate::websocket::Places;
@@ -30,25 +30,28 @@ struct Inner {
     policies: Upstreams,
     web_sockets: Places,
     life: Lifecycle,
+    quotas: Arc<Quotas>,
 }
 
 impl Gateway {
-    pub fn new(config: Config, deps: Deps, life: &Lifecycle) -> Result<Self, BuildError> {
+    pub async fn new(config: Config, deps: Deps, life: &Lifecycle) -> Result<Self, BuildError> {
         let origins = config.cors.origins.iter().map(|origin| {
             HeaderValue::from_str(origin).map_err(|_| BuildError::Origin(origin.clone()))
         });
         deps.recorder.show(&deps.metrics.scope(crate::SERVICE));
+        let metrics = Metrics::new(&deps.metrics);
+        let (operators, clock) = (deps.operators.clone(), Arc::clone(&deps.clock));
+        let quotas = Quotas::start(&config.quota, operators, clock, &deps.ids, &metrics, life);
+        let quotas = quotas.await?;
+        let ledger = Arc::clone(quotas.ledger());
         Ok(Self(Arc::new(Inner {
+            quotas,
             origins: origins.collect::<Result<_, _>>()?,
-            metrics: Metrics::new(&deps.metrics),
+            metrics,
             health: HealthBoard::default(),
             specification: Specification::default(),
             traffic: Traffic::new(&config.cache),
-            policies: Upstreams::new(
-                config.upstreams,
-                Metrics::decisions(&deps.metrics),
-                Arc::new(Silent),
-            ),
+            policies: Upstreams::new(config.upstreams, Metrics::decisions(&deps.metrics), ledger),
             web_sockets: Places::new(&config.websocket),
             life: life.clone(),
             config,
@@ -62,6 +65,16 @@ impl Gateway {
 
     pub fn origins(&self) -> &[HeaderValue] {
         &self.0.origins
+    }
+
+    pub fn quotas(&self) -> &Quotas {
+        &self.0.quotas
+    }
+
+    /// What is known of the services.
+    pub fn upstreams(&self) -> serde_json::Value {
+        let upstreams = self.policies().snapshot();
+        serde_json::json!({ "services": self.mesh().services(), "upstreams": upstreams })
     }
 
     pub fn mesh(&self) -> &Mesh {

@@ -9,9 +9,9 @@
 //! | – | compression | `compression`, around 3 |
 //! | 3 | request id, trace, access log, panics | `touchstone_web::Surface` |
 //! | 4 | caps on headers, query, body | [`caps`] |
-//! | 5 | *limiter by address, before credentials cost anything* | its place is here |
+//! | 5 | limiter by address, before credentials cost anything | `quota::by_address` |
 //! | 6 | credentials | [`authenticate`] |
-//! | 7 | *limiter by subject: after 6, so that a forged token buys no bucket* | its place is here |
+//! | 7 | limiter by subject: after 6, so that a forged token buys no bucket | `quota::by_subject` |
 //! | 8 | route class and deadline | [`deadline`] |
 //! | 9 | cache and coalescing of reads and searches; epochs that writes end | `traffic` |
 //! | 10 | deadline of the call, bulkhead with adaptive limit | `traffic::Upstreams` |
@@ -45,6 +45,7 @@ use crate::Error;
 use crate::body::CappedBody;
 use crate::config::HeaderLimits;
 use crate::gateway::Gateway;
+use crate::quota::{RATELIMIT, RATELIMIT_POLICY, by_address, by_subject};
 use crate::record;
 use crate::routes::table::{self, Class, Route};
 use crate::{compression, websocket};
@@ -92,9 +93,9 @@ pub(crate) fn around_forwarded(gateway: &Gateway, routes: Router) -> Router {
             // Outermost, so that refusals are recorded too.
             .layer(from_fn_with_state(gateway.clone(), record::observe))
             .layer(from_fn_with_state(gateway.clone(), caps))
-            // 5: limiter by address.
+            .layer(from_fn_with_state(gateway.clone(), by_address))
             .layer(from_fn(authenticate))
-            // 7: limiter by subject; the verified `Caller` is in the extensions.
+            .layer(from_fn_with_state(gateway.clone(), by_subject))
             .layer(from_fn_with_state(gateway.clone(), deadline)),
         // 9 to 12 are around the call itself: `routes::forward`.
     )
@@ -147,6 +148,8 @@ fn cors(gateway: &Gateway) -> CorsLayer {
         .expose_headers([
             ETAG,
             RETRY_AFTER,
+            RATELIMIT,
+            RATELIMIT_POLICY,
             name(DEGRADED),
             name(REQUEST_ID),
             name(TRACEPARENT),

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
+mod admin;
 mod body;
 mod compression;
 mod config;
@@ -9,6 +11,7 @@ mod gateway;
 mod headers;
 mod layers;
 mod metrics;
+mod quota;
 mod record;
 mod routes;
 mod traffic;
@@ -23,9 +26,14 @@ use touchstone_lifecycle::Lifecycle;
 use touchstone_telemetry::Metrics;
 use touchstone_types::{Clock, IdSource};
 
+pub use address::ProxyHeader;
 pub use config::{Classes, Config, Cors, HeaderLimits, Limits, Streams};
 pub use edge::{EdgeConfig, edge};
 pub use error::{BuildError, Error};
+pub use quota::{
+    AddressLimit, Algorithm, AwayPolicy, ClassLimit, Limits as QuotaLimits, Operators, Plan,
+    QuotaConfig,
+};
 pub use traffic::{CacheConfig, UpstreamsConfig};
 pub use websocket::WebSocketConfig;
 
@@ -49,6 +57,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Takes how requests were answered, for statistics.
     pub recorder: Recorder,
+    /// Who runs this installation, besides those that the configuration names.
+    pub operators: Operators,
 }
 
 impl Deps {
@@ -70,19 +80,34 @@ impl Deps {
             ids,
             clock,
             recorder,
+            operators: Operators::default(),
         }
     }
 }
 
-/// Builds the gateway; the services that it fronts are resolved when requests come.
+/// Builds the gateway without the port for operators; the services that it fronts are resolved when
+/// requests come.
 ///
 /// # Errors
-/// [`BuildError`] when an origin cannot be sent in a header.
-#[expect(
-    clippy::unused_async,
-    reason = "every service is built by the same signature"
-)]
+/// [`BuildError`] when an origin cannot be sent in a header, or quotas cannot be counted as
+/// configured.
 pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Router, BuildError> {
-    let gateway = gateway::Gateway::new(config, deps, life)?;
-    Ok(routes::router(&gateway, life))
+    let (router, _) = build_both(config, deps, life).await?;
+    Ok(router)
+}
+
+/// The public router and the one of the port for operators.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_both(
+    config: Config,
+    deps: Deps,
+    life: &Lifecycle,
+) -> Result<(Router, Router), BuildError> {
+    let gateway = gateway::Gateway::new(config, deps, life).await?;
+    Ok((
+        routes::router(&gateway, life),
+        admin::router(&gateway, life),
+    ))
 }

@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use touchstone_cache::quota::Mode;
 use touchstone_telemetry::Metrics as Registry;
 
 /// Labels of a forwarded request.
@@ -60,6 +61,18 @@ pub(crate) struct Ended {
     reason: &'static str,
 }
 
+/// Label of the mode of quotas.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuotaMode {
+    mode: &'static str,
+}
+
+/// Label of denials.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Denied {
+    class: &'static str,
+}
+
 /// The handles.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -72,6 +85,8 @@ pub(crate) struct Metrics {
     degraded: Family<Degraded, Counter>,
     cached: Family<Cached, Counter>,
     ended: Family<Ended, Counter>,
+    quota_mode: Family<QuotaMode, Gauge>,
+    denied: Family<Denied, Counter>,
 }
 
 impl Metrics {
@@ -90,6 +105,12 @@ impl Metrics {
             ),
             cached: scope.counter_by("cached_reads", "Reads, by how they came by their answer"),
             ended: scope.counter_by("websockets_ended", "WebSockets that ended, by reason"),
+            quota_mode: scope.register(
+                "quota_mode",
+                "Who counts quotas: 1 for the mode in force",
+                Family::default(),
+            ),
+            denied: scope.counter_by("quota_denials", "Requests that a quota denied, by class"),
         }
     }
 
@@ -124,5 +145,16 @@ impl Metrics {
 
     pub fn web_socket_ended(&self, reason: &'static str) {
         self.ended.get_or_create(&Ended { reason }).inc();
+    }
+
+    /// The gauge of a mode of quotas.
+    pub fn quota_mode(&self, mode: Mode) -> Gauge {
+        let mode = mode.as_str();
+        self.quota_mode.get_or_create(&QuotaMode { mode }).clone()
+    }
+
+    /// Counts a denial.
+    pub fn denied(&self, class: &'static str) {
+        self.denied.get_or_create(&Denied { class }).inc();
     }
 }

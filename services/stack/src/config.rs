@@ -40,6 +40,10 @@ pub struct StackConfig {
     pub seed: u64,
     /// Port of each service; 0 picks a free one.
     pub ports: BTreeMap<String, u16>,
+    /// Address of the gateway's port for operators.
+    pub admin_host: IpAddr,
+    /// That port; 0 picks a free one.
+    pub admin_port: u16,
     /// Where services are that run elsewhere.
     pub urls: BTreeMap<String, String>,
     /// PostgreSQL of all services; empty: a SQLite file each.
@@ -102,6 +106,8 @@ impl Section for StackConfig {
         ("SEED", "seed"),
         ("KAFKA_BROKERS", "events"),
         ("GATEWAY_PORT", "ports.gateway"),
+        ("GATEWAY_ADMIN_HOST", "admin_host"),
+        ("GATEWAY_ADMIN_PORT", "admin_port"),
         ("AUTH_PORT", "ports.auth"),
         ("DOCUMENT_PORT", "ports.document"),
         ("EMBEDDING_PORT", "ports.embedding"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use rand::Rng;
+use touchstone_api_gateway::Operators;
 use touchstone_client::{AuthKeys, Common, Mesh, Recorder};
 use touchstone_config::Secret;
 use touchstone_events::EventBus;
@@ -16,11 +17,13 @@ use touchstone_types::{IdSource, SystemClock};
 
 use crate::demo::{self, Credentials, SeedError};
 use crate::recording;
-use crate::wiring::{self, BuildError};
-use crate::{Service, Settings, servers};
+use crate::wiring::{self, BuildError, Operation};
+use crate::{Profile, Service, Settings, servers};
 
 /// Folder of the locks, one per service, in the data directory.
 const LOCKS: &str = ".locks";
+/// Name of the gateway's port for operators.
+const ADMIN: &str = "admin";
 
 /// What runs in this process.
 #[derive(Clone, Debug)]
@@ -116,6 +119,8 @@ pub struct Stack {
     life: Lifecycle,
     routers: BTreeMap<Service, Router>,
     addresses: BTreeMap<Service, SocketAddr>,
+    admin: Option<SocketAddr>,
+    operators: Operators,
     _locks: Vec<DirLock>,
 }
 
@@ -132,6 +137,7 @@ impl Stack {
     pub async fn launch(mut settings: Settings, plan: Plan) -> Result<Self, StartError> {
         settings.settle();
         let listeners = bind(&settings, &plan).await?;
+        let mut admin = bind_admin(&settings, &plan).await?;
         let locks = lock(&settings, &plan)?;
         Box::pin(servers::check(&settings, &plan.services)).await?;
         let clock = Arc::new(SystemClock);
@@ -182,13 +188,27 @@ impl Stack {
             life,
             routers: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            admin: admin.as_ref().map(Listener::address),
+            operators: Operators::default(),
             _locks: locks,
         };
         for &service in &plan.services {
             let parser = plan.parser.as_deref();
             let (settings, common) = (&stack.settings, &stack.common);
+            let mut operation = Operation {
+                operators: &stack.operators,
+                admin: &mut admin,
+            };
+            let built = wiring::build(
+                service,
+                settings,
+                parser,
+                common,
+                &bus,
+                &stack.life,
+                &mut operation,
+            );
             // A service's way up is long, and its future as large.
-            let built = wiring::build(service, settings, parser, common, &bus, &stack.life);
             let built = Box::pin(built).await;
             match built {
                 Ok(router) => {
@@ -222,12 +242,22 @@ impl Stack {
         if !stack.demo.enabled {
             return Ok(None);
         }
-        Ok(demo::seed(&self.common, &stack.demo.email, &stack.data_dir).await?)
+        let credentials = demo::seed(&self.common, &stack.demo.email, &stack.data_dir).await?;
+        // Whoever has the key in the data directory runs this stack.
+        if let Some(tenant) = demo::operator(&self.common, &stack.data_dir).await {
+            self.operators.name(tenant);
+        }
+        Ok(credentials)
     }
 
     /// Where a service listens, if it does in this process.
     pub fn address(&self, service: Service) -> Option<SocketAddr> {
         self.addresses.get(&service).copied()
+    }
+
+    /// Where operators look at the gateway, if it is in this process.
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// The router of a service of this process.
@@ -271,6 +301,28 @@ async fn bind(settings: &Settings, plan: &Plan) -> Result<Vec<(Service, Listener
         listeners.push((service, Listener::bind(service.name(), address).await?));
     }
     Ok(listeners)
+}
+
+/// The gateway's port for operators. In development the stack goes on without it when somebody else has
+/// it, e.g. another stack.
+async fn bind_admin(settings: &Settings, plan: &Plan) -> Result<Option<Listener>, StartError> {
+    if !plan.listen || !plan.services.contains(&Service::Gateway) {
+        return Ok(None);
+    }
+    let stack = &settings.stack;
+    let port = match stack.ports.get(Service::Gateway.name()) {
+        Some(0) => 0,
+        _ => stack.admin_port,
+    };
+    let address = SocketAddr::new(stack.admin_host, port);
+    match Listener::bind(ADMIN, address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if stack.profile == Profile::Development => {
+            tracing::warn!(error = %error, "going on without the port for operators");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn lock(settings: &Settings, plan: &Plan) -> Result<Vec<DirLock>, StartError> {

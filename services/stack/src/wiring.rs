@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use touchstone_api_gateway::Operators;
 use touchstone_client::Common;
 use touchstone_events::EventBus;
-use touchstone_lifecycle::Lifecycle;
+use touchstone_lifecycle::{Lifecycle, Listener};
 
 use crate::demo;
 use crate::{Profile, Service, Settings};
@@ -88,6 +89,14 @@ impl Settings {
     }
 }
 
+/// What the gateway needs for those who run the stack.
+pub(crate) struct Operation<'a> {
+    /// Who they are.
+    pub operators: &'a Operators,
+    /// Their port, until it is served.
+    pub admin: &'a mut Option<Listener>,
+}
+
 /// Builds `service`; its router still has to be mounted and served.
 pub(crate) async fn build(
     service: Service,
@@ -96,6 +105,7 @@ pub(crate) async fn build(
     common: &Common,
     bus: &Arc<dyn EventBus>,
     life: &Lifecycle,
+    operation: &mut Operation<'_>,
 ) -> Result<Router, BuildError> {
     let common = common.clone();
     match service {
@@ -158,10 +168,14 @@ pub(crate) async fn build(
         }
         Service::Gateway => {
             let config = settings.gateway.clone();
-            let deps = touchstone_api_gateway::Deps::resolve(common, &config);
-            touchstone_api_gateway::build(config, deps, life)
-                .await
-                .map_err(of(service))
+            let mut deps = touchstone_api_gateway::Deps::resolve(common, &config);
+            deps.operators = operation.operators.clone();
+            let built = touchstone_api_gateway::build_both(config, deps, life).await;
+            let (router, admin) = built.map_err(of(service))?;
+            if let Some(listener) = operation.admin.take() {
+                life.serve(listener, admin);
+            }
+            Ok(router)
         }
     }
 }

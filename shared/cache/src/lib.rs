@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod document;
 mod memory;
 pub mod quota;
 pub mod redis;

@@ -25,12 +25,16 @@ pub enum ErrorKind {
     RequestTimeout,
     /// The present state forbids it (409).
     Conflict,
+    /// The state is not the one that the request was made for (412).
+    PreconditionFailed,
     /// The body is larger than allowed (413).
     PayloadTooLarge,
     /// The body is of a type that is not handled (415).
     UnsupportedMediaType,
     /// Understood, and against the rules (422).
     Unprocessable,
+    /// The request must say which state it is made for (428).
+    PreconditionRequired,
     /// A quota or a flood limit (429).
     TooManyRequests,
     /// The headers are larger than allowed (431).
@@ -56,9 +60,11 @@ impl ErrorKind {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::Conflict => 409,
+            Self::PreconditionFailed => 412,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::Unprocessable => 422,
+            Self::PreconditionRequired => 428,
             Self::TooManyRequests => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
@@ -76,9 +82,11 @@ impl ErrorKind {
             404 | 410 => Self::NotFound,
             405 => Self::MethodNotAllowed,
             409 => Self::Conflict,
+            412 => Self::PreconditionFailed,
             413 => Self::PayloadTooLarge,
             415 => Self::UnsupportedMediaType,
             422 => Self::Unprocessable,
+            428 => Self::PreconditionRequired,
             429 => Self::TooManyRequests,
             431 => Self::HeadersTooLarge,
             408 | 504 => Self::Timeout,
@@ -99,9 +107,11 @@ impl ErrorKind {
             Self::MethodNotAllowed => "Method not allowed",
             Self::RequestTimeout => "Request timeout",
             Self::Conflict => "Conflict",
+            Self::PreconditionFailed => "Precondition failed",
             Self::PayloadTooLarge => "Payload too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::Unprocessable => "Unprocessable content",
+            Self::PreconditionRequired => "Precondition required",
             Self::TooManyRequests => "Too many requests",
             Self::HeadersTooLarge => "Request header fields too large",
             Self::Internal => "Internal error",
@@ -177,7 +187,7 @@ mod tests {
     #[test]
     fn statuses_round_trip() {
         for status in [
-            400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 503, 504, 507,
+            400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 428, 429, 431, 500, 503, 504, 507,
         ] {
             assert_eq!(ErrorKind::from_status(status).status(), status);
         }

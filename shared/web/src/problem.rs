@@ -18,8 +18,14 @@ const INTERNAL_DETAIL: &str =
 #[derive(Clone, Debug)]
 pub struct Problem(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
+    /// A URI that names the kind of problem, when there is a better one than `about:blank`.
+    type_: Option<&'static str>,
+    /// Headers of the response.
+    headers: http::HeaderMap,
+    /// Members beside the usual ones.
+    extensions: serde_json::Map<String, serde_json::Value>,
     kind: ErrorKind,
     code: String,
     detail: String,
@@ -32,12 +38,40 @@ impl Problem {
     pub fn new(kind: ErrorKind, code: impl Into<String>, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self(Arc::new(Inner {
+            type_: None,
+            headers: http::HeaderMap::new(),
+            extensions: serde_json::Map::new(),
             kind,
             code: code.into(),
             log: detail.clone(),
             detail,
             retry_after: None,
         }))
+    }
+
+    /// With a URI that names its kind.
+    pub fn of_type(mut self, type_: &'static str) -> Self {
+        Arc::make_mut(&mut self.0).type_ = Some(type_);
+        self
+    }
+
+    /// With a member beside the usual ones.
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With headers of its response.
+    pub fn headers(mut self, headers: http::HeaderMap) -> Self {
+        Arc::make_mut(&mut self.0).headers = headers;
+        self
+    }
+
+    /// With the time after which the same request may succeed.
+    pub fn retry_after(mut self, after: Option<Duration>) -> Self {
+        Arc::make_mut(&mut self.0).retry_after = after;
+        self
     }
 
     /// What it means.
@@ -66,7 +100,7 @@ impl Problem {
             detail
         };
         touchstone_api::Problem {
-            type_: "about:blank".into(),
+            type_: self.0.type_.unwrap_or("about:blank").into(),
             title: kind.title().into(),
             status: kind.status(),
             detail: detail.into(),
@@ -78,10 +112,16 @@ impl Problem {
 
     /// The finished response.
     pub fn render(&self, request_id: &str, instance: Option<&str>) -> Response {
-        let body = serde_json::to_vec(&self.to_wire(request_id, instance)).unwrap_or_default();
+        let mut body = serde_json::to_value(self.to_wire(request_id, instance)).unwrap_or_default();
+        if let Some(members) = body.as_object_mut() {
+            let own = self.0.extensions.iter();
+            members.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        let body = body.to_string();
         let status =
             StatusCode::from_u16(self.0.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, body).into_response();
+        response.headers_mut().extend(self.0.headers.clone());
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
@@ -104,6 +144,9 @@ impl Problem {
 impl<E: Classify + 'static> From<E> for Problem {
     fn from(error: E) -> Self {
         Self(Arc::new(Inner {
+            type_: None,
+            headers: http::HeaderMap::new(),
+            extensions: serde_json::Map::new(),
             kind: error.kind(),
             code: error.code().to_owned(),
             detail: error.detail(),

@@ -79,6 +79,7 @@ pub struct Surface {
     specify: Option<Specification>,
     body_limit: usize,
     timeout: Duration,
+    metrics: bool,
 }
 
 #[derive(Clone)]
@@ -110,6 +111,7 @@ impl Surface {
             specify: None,
             body_limit: BODY_LIMIT_BYTES,
             timeout: REQUEST_TIMEOUT,
+            metrics: true,
         }
     }
 
@@ -145,6 +147,12 @@ impl Surface {
         self
     }
 
+    /// Does not serve `/metrics`: they are for another port.
+    pub fn without_metrics(mut self) -> Self {
+        self.metrics = false;
+        self
+    }
+
     /// The finished router: the service's routes, `/health`, `/ready`, `/live`, `/metrics`,
     /// `/openapi.json`, problems for unknown paths and methods, and the boundary around it all.
     pub fn finish(self, routes: OpenApiRouter) -> Router {
@@ -157,11 +165,13 @@ impl Surface {
         routes: OpenApiRouter,
         edit: impl FnOnce(OpenApi) -> OpenApi,
     ) -> Router {
-        let standard = OpenApiRouter::<Standard>::new()
+        let mut standard = OpenApiRouter::<Standard>::new()
             .routes(routes!(health))
             .routes(routes!(ready))
-            .routes(routes!(live))
-            .routes(routes!(metrics));
+            .routes(routes!(live));
+        if self.metrics {
+            standard = standard.routes(routes!(metrics));
+        }
         let (own, own_api) = routes.split_for_parts();
         let (standard, standard_api) = standard.split_for_parts();
         let mut api = own_api;

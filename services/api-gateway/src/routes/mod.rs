@@ -15,7 +15,7 @@ use touchstone_web::Surface;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::gateway::Gateway;
-use crate::layers;
+use crate::{admin, layers};
 use table::{BASE, ROUTES};
 
 pub(crate) use health::HealthBoard;
@@ -54,5 +54,7 @@ pub(crate) fn router(gateway: &Gateway, life: &Lifecycle) -> Router {
     .timeout(gateway.config().classes.longest())
     .health(move || health::report(for_health.clone()))
     .specification(move |own| specification::answer(for_specification.clone(), own));
-    layers::around_everything(gateway, surface.finish(OpenApiRouter::from(routes)))
+    let routes = OpenApiRouter::from(routes).merge(admin::public(gateway));
+    // Metrics are served on the port for operators.
+    layers::around_everything(gateway, surface.without_metrics().finish(routes))
 }

@@ -9,7 +9,7 @@ use crate::config::{Classes, Limits};
 pub(crate) const BASE: &str = "/api/v1";
 
 /// What a request of a route may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
     Auth,
     Read,
@@ -27,6 +27,28 @@ impl Class {
             Self::Read | Self::Search => Priority::Interactive,
             Self::Generate => Priority::Stream,
             Self::Upload | Self::Vectors => Priority::Batch,
+        }
+    }
+
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        Self::Auth,
+        Self::Read,
+        Self::Search,
+        Self::Generate,
+        Self::Upload,
+        Self::Vectors,
+    ];
+
+    /// The name in the configuration, in metrics and in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Read => "read",
+            Self::Search => "search",
+            Self::Generate => "generate",
+            Self::Upload => "upload",
+            Self::Vectors => "vectors",
         }
     }
 

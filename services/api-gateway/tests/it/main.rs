@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod credentials;
@@ -17,6 +19,8 @@ mod forwarding;
 mod limits;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod quotas;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

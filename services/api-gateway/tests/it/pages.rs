@@ -52,10 +52,10 @@ async fn one_specification_holds_every_service(mode: Mode) {
         paths,
         [
             "/api/v1/collections",
+            "/api/v1/config",
             "/api/v1/documents",
             "/health",
             "/live",
-            "/metrics",
             "/ready"
         ]
     );

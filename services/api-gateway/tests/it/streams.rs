@@ -76,7 +76,7 @@ async fn frames_pass_one_by_one_and_unchanged(mode: Mode) {
         let got: Bytes = in_time(body.next()).await.unwrap().unwrap();
         assert_eq!(got, frame);
     }
-    let metrics = stack.anonymous().get("/metrics").await.text();
+    let metrics = stack.operator().get("/metrics").await.text();
     assert!(
         metrics.contains("touchstone_gateway_open_streams 1"),
         "{metrics}"

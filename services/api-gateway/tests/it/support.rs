@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use touchstone_api_gateway::{Config, Deps};
+use touchstone_api_gateway::{Config, Deps, Operators};
 use touchstone_identity::Caller;
 use touchstone_lifecycle::{Lifecycle, Listener};
 use touchstone_testing::{TestClient, TestIdentity};
@@ -39,6 +39,9 @@ pub struct Stack {
     pub identity: TestIdentity,
     pub life: Lifecycle,
     pub router: Router,
+    /// The port for operators, of whom the caller is one.
+    pub admin: Router,
+    pub operators: Operators,
     pub caller: Caller,
     pub token: String,
 }
@@ -71,17 +74,23 @@ impl Stack {
             }
         }
         let mut config: Config = touchstone_config::defaults();
+        // Tests hurry; those of quotas say what they are held to.
+        "load".clone_into(&mut config.quota.limits.plan);
+        "load".clone_into(&mut config.quota.limits.anonymous);
         change(&mut config);
+        let caller = identity.caller();
         let deps = Deps::resolve(identity.common(), &config);
-        let router = touchstone_api_gateway::build(config, deps, &life)
+        let operators = deps.operators.clone();
+        let (router, admin) = touchstone_api_gateway::build_both(config, deps, &life)
             .await
             .unwrap();
-        let caller = identity.caller();
         let token = identity.bearer(&caller);
         Self {
             identity,
             life,
             router,
+            admin,
+            operators,
             caller,
             token,
         }
@@ -97,6 +106,12 @@ impl Stack {
         TestClient::anonymous(self.router.clone())
     }
 
+    /// Speaks to the port for operators as the caller, who is one from now on.
+    pub fn operator(&self) -> TestClient {
+        self.operators.name(self.caller.tenant);
+        TestClient::new(self.admin.clone(), self.token.clone())
+    }
+
     /// Puts the gateway on a real port.
     pub async fn listen(&self) -> SocketAddr {
         let listener = Listener::bind("gateway", ([127, 0, 0, 1], 0).into())
@@ -109,7 +124,7 @@ impl Stack {
 
     /// Stops everything; nothing may be left over.
     pub async fn stop(self) {
-        drop(self.router);
+        drop((self.router, self.admin));
         let report = self.life.shutdown(PATIENCE).await;
         assert!(report.is_clean(), "{report:?}");
     }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +18,11 @@ use crate::StackConfig;
 
 /// File in the data directory with an API key of the demo user, for commands on this machine.
 pub(crate) const KEY_FILE: &str = "cli-key";
+
+/// Longest wait that a quota may ask for before a command gives up.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// Waits longer than this are told.
+const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// Code of a path that does not exist; what the commands ask for exists in every gateway.
 const UNKNOWN_PATH: &str = "request.unknown_path";
@@ -115,7 +121,7 @@ impl Api {
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.read(self.request(Method::GET, path)).await
+        self.read(|| self.request(Method::GET, path)).await
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -123,21 +129,27 @@ impl Api {
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> anyhow::Result<T> {
-        self.read(self.request(Method::POST, path).json(body)).await
+        self.read(|| self.request(Method::POST, path).json(body))
+            .await
     }
 
     /// Uploads a file as multipart; the idempotency key makes a repeat harmless.
     pub async fn upload<T: DeserializeOwned>(
         &self,
         filename: &str,
-        content: Vec<u8>,
+        content: bytes::Bytes,
         idempotency_key: &str,
     ) -> anyhow::Result<T> {
-        let part = reqwest::multipart::Part::bytes(content).file_name(filename.to_owned());
-        let form = reqwest::multipart::Form::new().part("file", part);
-        let request = self.request(Method::POST, "/documents").multipart(form);
-        self.read(request.header("Idempotency-Key", idempotency_key))
-            .await
+        let request = || {
+            let length = content.len() as u64;
+            let body = reqwest::Body::from(content.clone());
+            let part = reqwest::multipart::Part::stream_with_length(body, length);
+            let part = part.file_name(filename.to_owned());
+            let form = reqwest::multipart::Form::new().part("file", part);
+            let request = self.request(Method::POST, "/documents").multipart(form);
+            request.header("Idempotency-Key", idempotency_key)
+        };
+        self.read(request).await
     }
 
     /// Streams an answer; dropping the stream cancels it.
@@ -150,7 +162,7 @@ impl Api {
             ..request.clone()
         };
         let response = self
-            .send(self.request(Method::POST, "/ask").json(&request))
+            .send(|| self.request(Method::POST, "/ask").json(&request))
             .await?;
         Ok(sse::events(response.bytes_stream()).map(|event| {
             let event = event?;
@@ -170,7 +182,10 @@ impl Api {
         }
     }
 
-    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+    ) -> anyhow::Result<T> {
         let bytes = self
             .send(request)
             .await?
@@ -180,11 +195,25 @@ impl Api {
         serde_json::from_slice(&bytes).context("the answer is not what was expected")
     }
 
-    async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+    /// Sends a request; one that a quota denies is sent again when the quota says so.
+    async fn send(&self, request: impl Fn() -> RequestBuilder) -> anyhow::Result<Response> {
+        let mut waited = Duration::ZERO;
+        let response = loop {
+            let response = request()
+                .send()
+                .await
+                .map_err(|error| self.unreachable(&error))?;
+            match wait_asked_for(&response) {
+                Some(wait) if waited + wait <= LONGEST_WAIT => {
+                    if wait > TOLD_WAIT && std::io::stderr().is_terminal() {
+                        eprintln!("a quota is used up; going on in {} s", wait.as_secs());
+                    }
+                    tokio::time::sleep(wait).await;
+                    waited += wait;
+                }
+                _ => break response,
+            }
+        };
         if response.status().is_success() {
             return Ok(response);
         }
@@ -214,6 +243,14 @@ impl Api {
             anyhow::anyhow!("{} broke off: {reason}", self.base)
         }
     }
+}
+
+/// How long a request that was denied by a quota has to wait.
+fn wait_asked_for(response: &Response) -> Option<Duration> {
+    let denied = response.status() == reqwest::StatusCode::TOO_MANY_REQUESTS;
+    let seconds = response.headers().get(reqwest::header::RETRY_AFTER)?;
+    let seconds = seconds.to_str().ok()?.parse().ok()?;
+    denied.then_some(Duration::from_secs(seconds))
 }
 
 /// The API key that the stack left in its data directory.

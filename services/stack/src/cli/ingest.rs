@@ -119,9 +119,10 @@ async fn try_ingest(
     file: &Path,
     wait: bool,
 ) -> anyhow::Result<(AcceptedDocument, Option<Document>)> {
-    let content = tokio::fs::read(file)
+    let content: bytes::Bytes = tokio::fs::read(file)
         .await
-        .context("cannot read the file")?;
+        .context("cannot read the file")?
+        .into();
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let key = idempotency_key(file, &content);
     let accepted: AcceptedDocument = api.upload(&name, content, &key).await?;

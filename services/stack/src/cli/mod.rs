@@ -75,7 +75,7 @@ async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
     let command = cli.command.clone().unwrap_or(Command::Up(cli.up.clone()));
     match command {
         Command::Up(up) => Box::pin(up::up(&cli, &up, out)).await,
-        Command::Serve(serve) => up::serve(&cli, &serve, out).await,
+        Command::Serve(serve) => Box::pin(up::serve(&cli, &serve, out)).await,
         Command::Demo(target) => Box::pin(demo::run(&target, &cli, out)).await,
         Command::Ingest(ingest) => ingest::run(&ingest, &cli, out).await,
         Command::Ask(ask) => ask::run(&ask, &cli, out).await,

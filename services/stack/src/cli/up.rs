@@ -188,6 +188,11 @@ fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow:
         .filter_map(|&service| Some(format!("{service} {}", stack.address(service)?.port())))
         .collect();
     out.line(format!("  services  {}", others.join(", ")));
+    if let Some(admin) = stack.admin_address() {
+        out.line(format!(
+            "  operators http://{admin}/metrics, /admin/decisions"
+        ));
+    }
     out.line(format!(
         "  data      {}",
         stack.settings().stack.data_dir.display()

@@ -4,7 +4,7 @@ mod seed;
 
 use touchstone_api::document::CreateDocumentRequest;
 
-pub(crate) use seed::{Credentials, SeedError, seed};
+pub(crate) use seed::{Credentials, SeedError, operator, seed};
 
 /// A question that the corpus answers, one per language, for banner and demo.
 pub(crate) const QUESTIONS: [&str; 2] = [

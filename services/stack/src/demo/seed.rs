@@ -10,6 +10,7 @@ use touchstone_api::auth::{
 use touchstone_client::{ClientError, Common, ServiceClient};
 use touchstone_error::{Classify, ErrorKind};
 use touchstone_identity::{Caller, RequestContext};
+use touchstone_types::TenantId;
 
 use crate::cli::KEY_FILE;
 
@@ -101,6 +102,14 @@ pub(crate) async fn seed(
         password,
         api_key,
     }))
+}
+
+/// The tenant of the key in the data directory, if the key holds.
+pub(crate) async fn operator(common: &Common, data_dir: &Path) -> Option<TenantId> {
+    let key = std::fs::read_to_string(data_dir.join(KEY_FILE)).ok()?;
+    let context = RequestContext::background("operator");
+    let caller = common.verifier.verify(key.trim(), context).await.ok()?;
+    Some(caller.tenant)
 }
 
 async fn log_in(

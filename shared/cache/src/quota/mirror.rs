@@ -21,6 +21,8 @@ use super::{Decision, Receipt, Tier};
 const HOT: u32 = 3;
 /// A lease that was asked for and never came, because its request was dropped.
 const LEASE_LOST: Duration = Duration::from_secs(1);
+/// Longest lease.
+const LEASE_TERM: Duration = Duration::from_secs(1);
 /// Longest wait that a share tells: the server may be back long before the window has passed.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -52,13 +54,29 @@ struct Known {
 /// What is remembered per policy.
 #[derive(Debug, Default)]
 struct Group {
-    lease: Option<(Lease, Receipt)>,
+    lease: Option<Leased>,
     denied: Option<Denied>,
     standings: Arc<[Standing]>,
     standings_at: Instant,
     /// Charges in a part of the shortest window.
     recent: (u64, u32),
     asked_for_lease: Option<Instant>,
+}
+
+/// A lease, and what giving back its rest needs.
+#[derive(Debug)]
+struct Leased {
+    lease: Lease,
+    receipt: Receipt,
+    policy: Policy,
+}
+
+/// The rest of a lease that ended.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub policy: Policy,
+    pub receipt: Receipt,
+    pub units: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +105,7 @@ pub(super) struct Ask {
     /// When each rule's state was made, if losing it must be noticed.
     pub born: Vec<u64>,
     /// The rest of a lease that ended.
-    pub rest: Option<(Receipt, u64)>,
+    pub rest: Option<Rest>,
 }
 
 impl Idle for Mirror {
@@ -103,6 +121,14 @@ impl Mirror {
         let shortest = policy.windows().map(|window| window.period).min();
         let part = now.as_micros() / part_micros(shortest.unwrap_or_default());
         let group = self.group(policy);
+        if let Some(receipt) = group.spend(now, cost) {
+            return Next::Decided(Decision {
+                verdict: Verdict::Admitted,
+                receipt: Some(receipt),
+                standings: Arc::clone(&group.standings),
+                tier: Tier::Lease,
+            });
+        }
         if let Some(denied) = group.denied {
             match denied.until {
                 Some(until) if until <= now => group.denied = None,
@@ -113,21 +139,7 @@ impl Mirror {
                 _ => {}
             }
         }
-        if let Some((lease, receipt)) = &mut group.lease
-            && lease.spend(now, cost)
-        {
-            return Next::Decided(Decision {
-                verdict: Verdict::Admitted,
-                receipt: Some(*receipt),
-                standings: Arc::clone(&group.standings),
-                tier: Tier::Lease,
-            });
-        }
-        let ended = group.lease.take_if(|(lease, _)| lease.left(now) == 0);
-        let rest = ended.and_then(|(lease, receipt)| {
-            let (_, units) = lease.rest();
-            (units > 0).then_some((receipt, units))
-        });
+        let rest = group.rest(now);
         group.recent = match group.recent {
             (known, count) if known == part => (part, count.saturating_add(1)),
             _ => (part, 1),
@@ -171,6 +183,17 @@ impl Mirror {
         group.standings = Arc::clone(&reply.standings);
         group.standings_at = now;
         let verdict = reply.verdict();
+        // A lease that came while this question was under way.
+        if !verdict.is_admitted()
+            && let Some(receipt) = group.spend(now, cost)
+        {
+            return Decision {
+                verdict: Verdict::Admitted,
+                receipt: Some(receipt),
+                standings: Arc::clone(&reply.standings),
+                tier: Tier::Lease,
+            };
+        }
         if let Verdict::Denied {
             window,
             retry_after,
@@ -186,8 +209,11 @@ impl Mirror {
             let extra = reply.granted.saturating_sub(cost);
             if extra > 0 {
                 // Its end as of before the question: it never outlives its part at the server.
-                let lease = Lease::new(extra, now, asked_at + lease_term);
-                group.lease = Some((lease, receipt));
+                group.lease = Some(Leased {
+                    lease: Lease::new(extra, now, asked_at + lease_term),
+                    receipt,
+                    policy: policy.clone(),
+                });
             }
         }
         Decision {
@@ -277,6 +303,17 @@ impl Mirror {
             }
         }
         None
+    }
+
+    /// The rests of all leases that ended.
+    pub fn rests(&mut self, now: Instant) -> Vec<Rest> {
+        let groups = self.groups.iter_mut();
+        groups.filter_map(|(_, group)| group.rest(now)).collect()
+    }
+
+    /// Whether there is a lease.
+    pub fn is_leased(&self) -> bool {
+        self.groups.iter().any(|(_, group)| group.lease.is_some())
     }
 
     /// Gives back units of an earlier charge, here.
@@ -409,6 +446,23 @@ impl Known {
 }
 
 impl Group {
+    /// Spends units of the lease.
+    fn spend(&mut self, now: Instant, cost: u64) -> Option<Receipt> {
+        let leased = self.lease.as_mut()?;
+        leased.lease.spend(now, cost).then_some(leased.receipt)
+    }
+
+    /// Ends a lease that can be spent no more; what goes back of it.
+    fn rest(&mut self, now: Instant) -> Option<Rest> {
+        let ended = self.lease.take_if(|leased| leased.lease.left(now) == 0)?;
+        let (_, units) = ended.lease.rest();
+        (units > 0).then_some(Rest {
+            policy: ended.policy,
+            receipt: ended.receipt,
+            units,
+        })
+    }
+
     /// A denial that still holds.
     fn remembered(&self, window: usize, retry_after: Option<Duration>, now: Instant) -> Decision {
         let elapsed = now.since(self.standings_at);
@@ -442,11 +496,13 @@ impl Group {
 
 /// How long a lease that is charged at `there` may live: to the end of the part.
 fn lease_term(policy: &Policy, there: Instant) -> Duration {
-    match policy.algorithm {
+    let whole = match policy.algorithm {
         Algorithm::Strict => policy.strict().part_end(there).since(there),
         Algorithm::Gcra => {
             let shortest = policy.windows().map(|window| window.period).min();
             shortest.unwrap_or_default() / 12
         }
-    }
+    };
+    // Others may need what is not spent here.
+    whole.min(LEASE_TERM)
 }

@@ -11,7 +11,7 @@ use touchstone_resilience::gcra::Standing;
 use touchstone_resilience::{Instant, Monotonic};
 
 use super::book::Book;
-use super::mirror::{Ask, Mirror, Next};
+use super::mirror::{Ask, Mirror, Next, Rest};
 use super::policy::{Algorithm, Away, Policy};
 use super::script::{Answer, Keys, Scripts};
 use super::{Closed, Decision, Mode, QuotaStore, Receipt};
@@ -83,7 +83,9 @@ pub struct RedisQuotas {
     /// The server's clock minus ours, in microseconds; 0 while it is not known.
     offset: AtomicU64,
     /// Subjects that admitted something which the server lacks.
-    owing: Mutex<HashSet<Arc<str>>>,
+    owing: Subjects,
+    /// Subjects with a lease, whose rest goes back when it ends.
+    leased: Subjects,
     /// One replay of a subject at a time.
     replaying: tokio::sync::Mutex<()>,
     trips: AtomicU64,
@@ -105,6 +107,7 @@ impl RedisQuotas {
             replicas: AtomicU64::new(options.replicas.max(1)),
             offset: AtomicU64::new(0),
             owing: Mutex::default(),
+            leased: Mutex::default(),
             replaying: tokio::sync::Mutex::default(),
             trips: AtomicU64::new(0),
             without: AtomicU64::new(0),
@@ -164,6 +167,7 @@ impl RedisQuotas {
                     () = tokio::time::sleep(self.options.beat) => {}
                 }
                 self.pay_debts().await;
+                self.end_leases().await;
                 let _ = self.beat(true).await;
             }
             self.mode.send_replace(Mode::Share);
@@ -185,17 +189,38 @@ impl RedisQuotas {
     }
 
     async fn pay_debts(&self) {
-        let owing = std::mem::take(&mut *self.owing.lock().unwrap_or_else(PoisonError::into_inner));
-        futures_util::stream::iter(owing)
+        futures_util::stream::iter(taken(&self.owing))
             .for_each_concurrent(REPLAYS, async |subject| {
                 // A replay that was under way leaves out what came after it.
                 while self.owes(&subject) {
                     if !self.replay(&subject, None).await {
-                        self.note_debt(&subject);
+                        note(&self.owing, &subject);
                         return;
                     }
                 }
             })
+            .await;
+    }
+
+    async fn end_leases(&self) {
+        for subject in taken(&self.leased) {
+            let now = self.clock.now();
+            let known = self.book.with_known(&subject, |mirror| {
+                let rests = mirror.rests(now);
+                (rests, mirror.is_leased())
+            });
+            let (rests, leased) = known.unwrap_or_default();
+            for rest in rests {
+                self.give_back(&subject, rest).await;
+            }
+            if leased {
+                note(&self.leased, &subject);
+            }
+        }
+    }
+
+    async fn give_back(&self, subject: &str, rest: Rest) {
+        self.refund(subject, &rest.policy, rest.receipt, rest.units)
             .await;
     }
 
@@ -248,13 +273,6 @@ impl RedisQuotas {
         owes.unwrap_or(false)
     }
 
-    fn note_debt(&self, subject: &str) {
-        let mut owing = self.owing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !owing.contains(subject) {
-            owing.insert(subject.into());
-        }
-    }
-
     /// When, on the server's clock, a question that is asked now is not waited for any more.
     fn deadline(&self, asked_at: Instant) -> Instant {
         match self.offset.load(Ordering::Relaxed) {
@@ -283,8 +301,8 @@ impl RedisQuotas {
         if *self.mode.borrow() != Mode::Shared {
             return None;
         }
-        if let Some((receipt, units)) = ask.rest.take() {
-            self.refund(subject, policy, receipt, units).await;
+        if let Some(rest) = ask.rest.take() {
+            self.give_back(subject, rest).await;
         }
         // Again: a state that was lost is restored before it decides, a clock that was set is learnt.
         for _ in 0..3 {
@@ -303,14 +321,19 @@ impl RedisQuotas {
                 Ok(Answer::Decided(reply)) => {
                     let now = self.clock.now();
                     self.learn_offset(asked_at, reply.now);
-                    return Some(self.book.with(subject, now, |mirror| {
-                        mirror.after(policy, asked_at, now, cost, &reply)
-                    }));
+                    let (decision, leased) = self.book.with(subject, now, |mirror| {
+                        let decision = mirror.after(policy, asked_at, now, cost, &reply);
+                        (decision, mirror.is_leased())
+                    });
+                    if leased {
+                        note(&self.leased, subject);
+                    }
+                    return Some(decision);
                 }
                 Ok(Answer::Late(there)) => self.learn_offset(asked_at, there),
                 Ok(Answer::Lost) => {
                     if !self.replay(subject, Some((policy, &ask.born))).await {
-                        self.note_debt(subject);
+                        note(&self.owing, subject);
                         return None;
                     }
                     let now = self.clock.now();
@@ -329,6 +352,19 @@ impl RedisQuotas {
         }
         None
     }
+}
+
+type Subjects = Mutex<HashSet<Arc<str>>>;
+
+fn note(subjects: &Subjects, subject: &str) {
+    let mut subjects = subjects.lock().unwrap_or_else(PoisonError::into_inner);
+    if !subjects.contains(subject) {
+        subjects.insert(subject.into());
+    }
+}
+
+fn taken(subjects: &Subjects) -> HashSet<Arc<str>> {
+    std::mem::take(&mut *subjects.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[async_trait]
@@ -361,7 +397,7 @@ impl QuotaStore for RedisQuotas {
             mirror.alone(policy, now, cost, replicas)
         });
         if decision.verdict.is_admitted() {
-            self.note_debt(subject);
+            note(&self.owing, subject);
         }
         Ok(decision)
     }

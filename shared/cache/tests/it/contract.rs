@@ -83,3 +83,49 @@ pub async fn keeps_any_bytes(cache: Arc<dyn Cache>) {
     assert_eq!(cache.get("ключ \0 \n").await.unwrap(), Some(bytes));
     assert_eq!(cache.get("empty").await.unwrap(), Some(Bytes::new()));
 }
+
+/// The contract of shared documents.
+mod documents {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use touchstone_cache::document::{self, Document};
+
+    use crate::support::{PATIENCE, uri};
+
+    async fn is_replaced_by_version(document: Arc<dyn Document>) {
+        let replace = async |known: u64, next: u64, value: &'static str| {
+            let value = Bytes::from_static(value.as_bytes());
+            document.replace(known, next, value).await.unwrap()
+        };
+        assert_eq!(document.read().await.unwrap(), None);
+        assert!(!replace(3, 4, "x").await);
+        assert!(replace(0, 7, "one").await);
+        assert!(!replace(0, 8, "late").await);
+        assert!(replace(7, 8, "two").await);
+        assert_eq!(
+            document.read().await.unwrap(),
+            Some((8, Bytes::from_static(b"two")))
+        );
+    }
+
+    #[tokio::test]
+    async fn memory() {
+        is_replaced_by_version(document::open("memory://", "d").unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn redis() {
+        let Some(server) = touchstone_test_services::redis().await else {
+            return;
+        };
+        let document = document::open(&uri(server.url(), "30s"), "d").unwrap();
+        let connected = async {
+            while document.read().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, connected).await.unwrap();
+        is_replaced_by_version(document).await;
+    }
+}

@@ -63,7 +63,10 @@ impl Deployment {
     async fn in_process(folder: TempDir) -> Self {
         let mut loader = Loader::new()
             .set("stack.data_dir", folder.path().display().to_string())
-            .set("stack.demo.enabled", "false");
+            .set("stack.demo.enabled", "false")
+            // Journeys hurry; what quotas do to those who do has tests of its own.
+            .set("gateway.quota.limits.plan", "load")
+            .set("gateway.quota.limits.anonymous", "load");
         for service in Service::ALL {
             loader = loader.set(format!("stack.ports.{service}"), "0");
         }
@@ -112,7 +115,10 @@ impl Deployment {
         command
             .arg("serve")
             .arg(service.name())
-            .env("SERVICE_KEY", SERVICE_KEY);
+            .env("SERVICE_KEY", SERVICE_KEY)
+            .args(["--set", "stack.admin_port=0"])
+            .args(["--set", "gateway.quota.limits.plan=load"])
+            .args(["--set", "gateway.quota.limits.anonymous=load"]);
         for (other, port) in &self.ports {
             command.arg(format!("--{other}-port={port}"));
         }
