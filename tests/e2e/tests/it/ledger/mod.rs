@@ -230,8 +230,11 @@ async fn nothing_accepted_is_lost_doubled_or_changed_by_faults() {
         println!("{name}: first success {:?} after the end", healed.elapsed());
     }
     clients.join_all().await;
+    let offered = Instant::now();
     observe::rest(&user).await;
+    println!("all documents at rest after {:?}", offered.elapsed());
     observe::relayed(&system.url(Service::Document)).await;
+    println!("all events sent after {:?}", offered.elapsed());
     let stored = observe::stored(&user).await;
     let findings = reconcile(&run.ledger.entries(), &stored);
     recoveries.sort_unstable();
