@@ -31,6 +31,23 @@ const BARE_PATH: &str = "/.well-known/jwks.json";
 /// A path that the whole stack of policies guards.
 const GUARDED_PATH: &str = "/documents/00000000-0000-7000-8000-000000000000";
 
+/// No quota counts anything.
+const UNLIMITED: [&str; 6] = [
+    "gateway.quota.limits.plan=load",
+    "gateway.quota.limits.anonymous=load",
+    "gateway.quota.limits.address.per_second=0",
+    "gateway.quota.limits.plans.load.minute=0",
+    "gateway.quota.limits.plans.load.hour=0",
+    "gateway.quota.limits.plans.load.day=0",
+];
+/// All of them count, and are not reached.
+const UNREACHED: [&str; 4] = [
+    "gateway.quota.limits.plan=load",
+    "gateway.quota.limits.anonymous=load",
+    "gateway.quota.limits.address.per_second=1000000",
+    "gateway.quota.limits.address.burst=1000000",
+];
+
 /// What every row needs.
 #[derive(Debug)]
 pub struct Rig {
@@ -128,7 +145,8 @@ impl Rig {
         more: &[&str],
     ) -> anyhow::Result<Program> {
         let mut settings: Vec<String> = match policies {
-            Policies::Bare | Policies::Full => Vec::new(),
+            Policies::Bare => UNLIMITED.map(str::to_owned).to_vec(),
+            Policies::Full => UNREACHED.map(str::to_owned).to_vec(),
         };
         settings.extend(more.iter().map(|&setting| setting.to_owned()));
         settings.extend(self.args.set.iter().cloned());
