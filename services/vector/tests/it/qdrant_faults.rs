@@ -8,6 +8,7 @@ use qdrant_client::Qdrant;
 use touchstone_api::vector::Point;
 use touchstone_error::{Classify, ErrorKind};
 use touchstone_test_services::Exclusive;
+use touchstone_testing::faults::{Fault, TcpProxy};
 use touchstone_types::ChunkId;
 use touchstone_vector::store::{Page, VectorStore};
 
@@ -114,6 +115,51 @@ async fn a_frozen_server_costs_no_more_than_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(5));
     server.thaw().await;
     assert_eq!(opened.store.count(&all(1)).await.unwrap(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_or_broken_line_is_told_in_time_and_heals_by_itself() {
+    let Some(server) = Exclusive::qdrant().await else {
+        return;
+    };
+    let mut options = qdrant_options();
+    // Made on the short way, with patience: indexes take their time.
+    let direct = open_qdrant(server.url(), options.clone());
+    direct.store.ensure(&chunks(), definition()).await.unwrap();
+    direct.store.upsert(&part(1), batch(0)).await.unwrap();
+
+    let proxy = TcpProxy::start(server.address()).await;
+    options.read_timeout = Duration::from_secs(2);
+    options.write_timeout = Duration::from_secs(2);
+    let opened = open_qdrant(&proxy.url("http"), options);
+    opened.life.ready().await;
+    assert_eq!(opened.store.count(&all(1)).await.unwrap(), 50);
+
+    let kinds = [ErrorKind::Timeout, ErrorKind::Unavailable];
+    for fault in [
+        Fault::Latency {
+            delay: Duration::from_secs(5),
+        },
+        Fault::Blackhole,
+        Fault::Refuse,
+    ] {
+        let hits = proxy.hits();
+        proxy.set(fault).await;
+        let started = Instant::now();
+        let read = opened.store.count(&all(1)).await.unwrap_err();
+        let write = opened.store.upsert(&part(1), batch(1)).await.unwrap_err();
+        assert!(kinds.contains(&read.kind()), "{fault:?}: {read:?}");
+        assert!(kinds.contains(&write.kind()), "{fault:?}: {write:?}");
+        // Two deadlines, and what a busy machine adds.
+        assert!(started.elapsed() < Duration::from_secs(10), "{fault:?}");
+        assert!(proxy.hits() > hits, "{fault:?} touched no connection");
+        proxy.set(Fault::None).await;
+        let healed = async { while opened.store.upsert(&part(1), batch(1)).await.is_err() {} };
+        tokio::time::timeout(Duration::from_mins(1), healed)
+            .await
+            .unwrap();
+        assert_eq!(opened.store.count(&all(1)).await.unwrap(), 100, "{fault:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use qdrant_client::config::QdrantConfig;
 use qdrant_client::{Qdrant, QdrantError};
 use touchstone_config::Secret;
 use touchstone_error::chain;
@@ -39,11 +40,21 @@ pub struct Options {
     pub replication_factor: u32,
 }
 
-pub(super) struct Connection {
-    client: Qdrant,
+/// The way to the server; cheap to clone.
+///
+/// The driver asks nobody whether an idle connection is still alive, and would send call after
+/// call into one whose other end is gone. So a call that gets no answer in time also ends the
+/// connections it may have used: the next one connects anew.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Line>);
+
+struct Line {
+    /// The driver and its number, so that of many late calls only the first replaces it.
+    client: RwLock<(u64, Qdrant)>,
+    config: QdrantConfig,
     read_timeout: Duration,
     write_timeout: Duration,
-    ready: Arc<AtomicBool>,
+    ready: AtomicBool,
 }
 
 impl fmt::Debug for Connection {
@@ -56,26 +67,43 @@ impl Connection {
     pub(super) fn open(uri: &str, options: &Options) -> Result<Self, Error> {
         let url = http_url(uri).ok_or(Error::Uri)?;
         let longest = options.read_timeout.max(options.write_timeout);
-        let mut builder = Qdrant::from_url(&url)
+        let mut config = QdrantConfig::from_url(&url)
             .timeout(longest)
             .connect_timeout(options.connect_timeout)
             .keep_alive_while_idle()
             // The client's own check prints to the standard output; ours is in `watch`.
             .skip_compatibility_check();
         if !options.api_key.is_empty() {
-            builder = builder.api_key(options.api_key.expose());
+            config.set_api_key(options.api_key.expose());
         }
-        let client = builder.build().map_err(|_| Error::Uri)?;
-        Ok(Self {
-            client,
+        let client = Qdrant::new(config.clone()).map_err(|_| Error::Uri)?;
+        Ok(Self(Arc::new(Line {
+            client: RwLock::new((0, client)),
+            config,
             read_timeout: options.read_timeout,
             write_timeout: options.write_timeout,
-            ready: Arc::default(),
-        })
+            ready: AtomicBool::new(false),
+        })))
+    }
+
+    fn client(&self) -> (u64, Qdrant) {
+        let client = self.0.client.read();
+        client.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on calls connect anew, unless another call has seen to that.
+    fn renew(&self, number: u64) {
+        let client = self.0.client.write();
+        let mut client = client.unwrap_or_else(PoisonError::into_inner);
+        if client.0 == number
+            && let Ok(fresh) = Qdrant::new(self.0.config.clone())
+        {
+            *client = (number + 1, fresh);
+        }
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+        self.0.ready.load(Ordering::Relaxed)
     }
 
     /// The server's version.
@@ -90,12 +118,7 @@ impl Connection {
 
     /// Opens the gate `qdrant` once the server has answered and is new enough.
     pub(super) fn watch(&self, life: &Lifecycle) {
-        let watched = Self {
-            client: self.client.clone(),
-            read_timeout: self.read_timeout,
-            write_timeout: self.write_timeout,
-            ready: Arc::clone(&self.ready),
-        };
+        let watched = self.clone();
         let (gate, stop) = (life.gate("qdrant"), life.soft_stop());
         life.spawn("vector.qdrant", async move {
             stop.run_until_cancelled(watched.wait(gate)).await;
@@ -108,7 +131,7 @@ impl Connection {
             let trouble = match self.version().await {
                 Ok(version) if is_new_enough(&version) => {
                     tracing::info!(qdrant.version = version, "Qdrant `{version}` answers");
-                    self.ready.store(true, Ordering::Relaxed);
+                    self.0.ready.store(true, Ordering::Relaxed);
                     gate.open();
                     return;
                 }
@@ -137,7 +160,8 @@ impl Connection {
         R: Clone,
         F: Future<Output = Result<T, QdrantError>>,
     {
-        self.call(operation, self.read_timeout, request, call).await
+        self.call(operation, self.0.read_timeout, request, call)
+            .await
     }
 
     pub(super) async fn write<T, R, F>(
@@ -150,7 +174,7 @@ impl Connection {
         R: Clone,
         F: Future<Output = Result<T, QdrantError>>,
     {
-        self.call(operation, self.write_timeout, request, call)
+        self.call(operation, self.0.write_timeout, request, call)
             .await
     }
 
@@ -168,9 +192,10 @@ impl Connection {
         R: Clone,
         F: Future<Output = Result<T, QdrantError>>,
     {
+        let (number, client) = self.client();
         let attempts = async {
-            match call(self.client.clone(), request.clone()).await {
-                Err(error) if is_broken(&error) => call(self.client.clone(), request).await,
+            match call(client.clone(), request.clone()).await {
+                Err(error) if is_broken(&error) => call(client.clone(), request).await,
                 answer => answer,
             }
         };
@@ -179,7 +204,10 @@ impl Connection {
                 operation,
                 source: Box::new(source),
             }),
-            Err(_) => Err(Error::QdrantTimeout { operation }),
+            Err(_) => {
+                self.renew(number);
+                Err(Error::QdrantTimeout { operation })
+            }
         }
     }
 }
