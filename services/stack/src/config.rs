@@ -244,7 +244,7 @@ impl Settings {
                 Some(generation),
                 Some(analytics),
                 Some(gateway),
-            ) if problems.is_empty() => Ok(Self {
+            ) if problems.is_empty() => Self {
                 stack,
                 auth,
                 document,
@@ -255,8 +255,44 @@ impl Settings {
                 generation,
                 analytics,
                 gateway,
-            }),
+            }
+            .with_good_logins(),
             _ => Err(Error { problems }),
+        }
+    }
+
+    /// Refuses servers that anybody could log in to; PostgreSQL's URL is judged in its own section.
+    fn with_good_logins(self) -> Result<Self, Error> {
+        let strict = self.stack.profile == Profile::Production;
+        let mut problems = Vec::new();
+        let mut judge = |key: &str, variable: &str, weakness: Option<&str>| {
+            problems.extend(weakness.map(|why| format!("`{key}`: {why} ({variable})")));
+        };
+        let redis = self.gateway.quota.store.expose();
+        if redis.starts_with("redis") {
+            let weakness = credentials::weak_url(redis, strict);
+            judge("gateway.quota.store", "REDIS_URL", weakness);
+        }
+        let vector = &self.vector;
+        if vector.store.starts_with("qdrant") {
+            let key = vector.qdrant.api_key.expose();
+            let weakness = credentials::weak_login(&vector.store, "", key, strict);
+            judge("vector.qdrant.api_key", "QDRANT_API_KEY", weakness);
+        }
+        let (store, clickhouse) = (&self.analytics.store, &self.analytics.clickhouse);
+        if !store.starts_with("sqlite") {
+            let password = clickhouse.password.expose();
+            let weakness = credentials::weak_login(store, &clickhouse.user, password, strict);
+            judge(
+                "analytics.clickhouse.password",
+                "CLICKHOUSE_PASSWORD",
+                weakness,
+            );
+        }
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(Error { problems })
         }
     }
 
@@ -287,6 +323,7 @@ pub fn plain_names() -> Vec<&'static str> {
         touchstone_embedding::Config::PLAIN,
         touchstone_model::Config::PLAIN,
         touchstone_vector::Config::PLAIN,
+        touchstone_analytics::Config::PLAIN,
         touchstone_retrieval::Config::PLAIN,
         touchstone_generation::Config::PLAIN,
         touchstone_api_gateway::Config::PLAIN,
@@ -304,5 +341,68 @@ fn read<S: Section>(loader: &Loader, problems: &mut Vec<String>) -> Option<S> {
             problems.extend(error.problems);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
+        let environment = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let loaded = Settings::load(&Loader::new().environment(environment));
+        loaded.err().map(|error| error.problems).unwrap_or_default()
+    }
+
+    #[test]
+    fn servers_that_anybody_could_log_in_to_are_refused_without_showing_the_password() {
+        let found = problems(&[
+            ("REDIS_URL", "redis://:redis@redis:6379"),
+            ("QDRANT_URL", "qdrant://qdrant:6334"),
+            ("CLICKHOUSE_URL", "http://clickhouse:8123"),
+            ("CLICKHOUSE_PASSWORD", "changeme"),
+        ]);
+        let expected = ["REDIS_URL", "QDRANT_API_KEY", "CLICKHOUSE_PASSWORD"];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (problem, name) in found.iter().zip(expected) {
+            assert!(
+                problem.contains(name) && !problem.contains("changeme"),
+                "{problem}"
+            );
+        }
+        let database = problems(&[("DATABASE_URL", "postgres://app:postgres@db/touchstone")]);
+        assert!(database[0].contains("DATABASE_URL"), "{database:?}");
+    }
+
+    #[test]
+    fn good_passwords_and_servers_of_this_machine_pass() {
+        let good = "0f3b77c1d29a4e55";
+        let url = format!("redis://:{good}@redis:6379/0");
+        let database = format!("postgres://touchstone:{good}@postgres:5432/touchstone");
+        assert_eq!(
+            problems(&[
+                ("DATABASE_URL", &database),
+                ("REDIS_URL", &url),
+                ("QDRANT_URL", "qdrant://qdrant:6334"),
+                ("QDRANT_API_KEY", good),
+                ("CLICKHOUSE_URL", "http://clickhouse:8123"),
+                ("CLICKHOUSE_PASSWORD", good),
+            ]),
+            Vec::<String>::new()
+        );
+        let here = [("REDIS_URL", "redis://127.0.0.1:6379")];
+        assert_eq!(problems(&here), Vec::<String>::new());
+        let production = [here[0], ("PROFILE", "production"), ("DEMO", "false")];
+        assert_eq!(problems(&production).len(), 1);
+    }
+
+    #[test]
+    fn keys_that_are_short_or_examples_are_refused() {
+        assert_eq!(problems(&[("SERVICE_KEY", "short")]).len(), 1);
+        assert_eq!(problems(&[("SERVICE_KEY", &"a".repeat(64))]).len(), 1);
+        assert_eq!(problems(&[("JWT_SECRET_KEY", &"0123".repeat(16))]).len(), 1);
     }
 }

@@ -90,6 +90,16 @@ pub fn weak_url(url: &str, strict: bool) -> Option<&'static str> {
     weak_password(user, password)
 }
 
+/// As [`weak_url`], for a server whose user and password are not part of its URL.
+pub fn weak_login(url: &str, user: &str, password: &str, strict: bool) -> Option<&'static str> {
+    let (_, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if !strict && is_here(host) {
+        return None;
+    }
+    weak_password(user, password)
+}
+
 /// Whether a host (with or without port) is this machine.
 fn is_here(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
@@ -150,6 +160,18 @@ mod tests {
         assert!(weak("redis://:redis@10.0.0.7"));
         assert!(!weak("postgres://app:0f3b77c1d2@db/touchstone"));
         assert!(!weak("redis://:0f3b77c1d2@redis:6379/0"));
+    }
+
+    #[test]
+    fn a_login_beside_the_url_is_judged_alike() {
+        let weak = |url, password| weak_login(url, "touchstone", password, false).is_some();
+        assert!(weak("http://clickhouse:8123", ""));
+        assert!(weak("qdrant://vectors:6334", "qdrant"));
+        assert!(!weak("http://clickhouse:8123", "0f3b77c1d2"));
+        assert!(!weak("http://127.0.0.1:8123", ""));
+        assert!(weak_login("http://127.0.0.1:8123", "default", "", true).is_some());
+        // What is embedded has no login.
+        assert!(!weak("sqlite::memory:", ""));
     }
 
     #[test]

@@ -57,6 +57,30 @@ pub(crate) fn interpolated(file: &str) -> Vec<(String, Option<String>)> {
     found
 }
 
+/// `(service, variable)` of every container that runs our image.
+pub(crate) fn variables_of_our_containers(file: &str) -> Vec<(String, String)> {
+    let ours = ours();
+    services(file)
+        .into_iter()
+        .filter(|(name, _)| ours.contains(name))
+        .flat_map(|(service, value)| {
+            let environment = value["environment"].as_mapping().cloned();
+            let names: Vec<_> = environment.unwrap_or_default().into_iter().collect();
+            names
+                .into_iter()
+                .map(move |(name, _)| (service.clone(), name.as_str().unwrap().to_owned()))
+        })
+        .collect()
+}
+
+fn ours() -> Vec<String> {
+    services(BASE)
+        .into_iter()
+        .filter(|(_, value)| text(&value["image"]).starts_with("${TOUCHSTONE_IMAGE"))
+        .map(|(name, _)| name)
+        .collect()
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }

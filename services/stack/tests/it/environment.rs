@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use touchstone_stack::{plain_names, secrets};
 
-use crate::compose::{OVERLAYS, interpolated};
+use crate::compose::{OVERLAYS, interpolated, variables_of_our_containers};
 use crate::{assert_none, reference};
 
 /// Read by commands only, and explained where they are.
@@ -74,4 +74,19 @@ fn compose_files_ask_for_explained_names_with_the_same_defaults() {
         }
     }
     assert_none("variables of compose files", &breaches);
+}
+
+#[test]
+fn containers_get_names_that_the_configuration_knows() {
+    let plain = plain();
+    let mut breaches = Vec::new();
+    for file in OVERLAYS {
+        for (service, name) in variables_of_our_containers(file) {
+            let of_file = name.strip_suffix("_FILE").unwrap_or(&name);
+            if !plain.contains(&name) && !plain.contains(of_file) {
+                breaches.push(format!("{file}: {service}: {name}"));
+            }
+        }
+    }
+    assert_none("variables that no service reads", &breaches);
 }
