@@ -17,7 +17,8 @@ pub(crate) async fn up(cli: &Cli, args: &UpArgs, out: Out) -> anyhow::Result<Exi
     let settings = Settings::load(&cli.loader(args)?)?;
     init_logs(settings.stack.log.format, &settings.stack.log.filter);
     let mut signal = StopSignal::listen()?;
-    let Some(stack) = start(settings, Plan::everything(), &mut signal, out).await? else {
+    let starting = Box::pin(start(settings, Plan::everything(), &mut signal, out));
+    let Some(stack) = starting.await? else {
         return Ok(ExitCode::SUCCESS);
     };
     let credentials = stack.seed().await?;
@@ -39,7 +40,8 @@ pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: Out) -> anyhow::Resu
     init_logs(settings.stack.log.format, &settings.stack.log.filter);
     let mut signal = StopSignal::listen()?;
     let plan = Plan::only(args.services.iter().copied());
-    let Some(stack) = start(settings, plan, &mut signal, out).await? else {
+    let starting = Box::pin(start(settings, plan, &mut signal, out));
+    let Some(stack) = starting.await? else {
         return Ok(ExitCode::SUCCESS);
     };
     if out.is_json() {
