@@ -206,6 +206,48 @@ fn sql_is_written_in_store_modules_only() {
     assert_none("SQL outside of `store/`", &breaches);
 }
 
+/// `touchstone explain` knows every statement on PostgreSQL: they are declared by `statements!`, and
+/// queries are made of its constants only.
+#[test]
+fn statements_on_postgres_are_declared_where_explain_finds_them() {
+    let mut breaches = Vec::new();
+    let of_stores = |file: &PathBuf| {
+        let path = file.to_string_lossy();
+        let tests = path.contains("/tests/") || path.contains("/contract");
+        path.contains("/store/postgres") && !tests
+    };
+    for package in metadata()
+        .packages
+        .iter()
+        .filter(|package| layer(package) == SERVICE_LAYER)
+    {
+        for file in sources(package).iter().filter(|file| of_stores(file)) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let mut breach = |what: &str| breaches.push(format!("{}: {what}", file.display()));
+            if text.contains("QueryBuilder") || text.contains("AssertSqlSafe") {
+                breach("puts a statement together");
+            }
+            for (at, _) in text.match_indices("sqlx::query") {
+                let call = &text[at..(at + 120).min(text.len())];
+                let argument = call
+                    .split_once('(')
+                    .map_or("", |(_, rest)| rest.trim_start());
+                if argument.starts_with(['"', 'r', '&']) && !argument.starts_with("row") {
+                    breach("asks with a statement that is written in place");
+                }
+            }
+            let declared = text.find("statements! {").unwrap_or(text.len());
+            for verb in ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE "] {
+                let outside = format!(": &str = \"{verb}");
+                if text[..declared].contains(&outside) {
+                    breach("declares a statement outside of `statements!`");
+                }
+            }
+        }
+    }
+    assert_none("statements that `touchstone explain` cannot see", &breaches);
+}
+
 /// Whoever reads a clock or starts a task cannot be replayed.
 #[test]
 fn policies_read_no_clock_and_start_no_task() {

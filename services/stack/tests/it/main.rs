@@ -1,9 +1,10 @@
 //! What stands beside the code and has to agree with it: the environment's reference, compose files,
-//! dashboards and alerts.
+//! dashboards and alerts; and what the binary says of the database that it is given.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod compose;
 mod dashboards;
+mod database;
 mod environment;
 
 use std::collections::BTreeMap;

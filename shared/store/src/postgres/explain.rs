@@ -244,10 +244,12 @@ fn walk(node: &Value, sizes: &BTreeMap<String, f64>, found: &mut Found) {
     if !text("Index Name").is_empty() {
         found.indexes.insert(text("Index Name"));
     }
-    // A node that was never run read nothing.
+    // A node that was never run read nothing, and one that was stopped early read a part.
     if text("Node Type") == "Seq Scan" && loops > 0.0 {
         let table = text("Relation Name");
-        if sizes.get(&table).is_some_and(|rows| *rows > BIG) {
+        let number = |key: &str| node[key].as_f64().unwrap_or_default();
+        let read = (number("Actual Rows") + number("Rows Removed by Filter")) * loops;
+        if read > BIG && sizes.get(&table).is_some_and(|rows| *rows > BIG) {
             found.big.push((table.clone(), text("Filter")));
         }
         found.sequential.insert(table);
@@ -274,26 +276,28 @@ mod tests {
         }
     }
 
-    fn scan(table: &str, loops: u32) -> Value {
+    fn scan(table: &str, loops: u32, removed: u32) -> Value {
         serde_json::json!([{ "Execution Time": 1.5, "Plan": {
             "Node Type": "Limit", "Actual Rows": 2, "Actual Loops": 1, "Plans": [{
                 "Node Type": "Seq Scan", "Relation Name": table, "Filter": "(a = 1)",
-                "Actual Loops": loops, "Rows Removed by Filter": 4998
+                "Actual Loops": loops, "Actual Rows": 2, "Rows Removed by Filter": removed
             }] } }])
     }
 
     #[test]
     fn reading_a_big_table_from_end_to_end_is_a_miss_unless_it_is_meant() {
-        let missed = judge(&statement(Rule::Indexed), &scan("users", 1), &sizes());
+        let missed = judge(&statement(Rule::Indexed), &scan("users", 1, 4998), &sizes());
         assert!(missed.advice.unwrap().contains("(a = 1)"));
         assert!((missed.milliseconds - 1.5).abs() < f64::EPSILON);
-        for (rule, table, loops) in [
-            (Rule::Whole("counts"), "users", 1),
-            (Rule::Indexed, "few", 1),
-            (Rule::Indexed, "users", 0),
+        for (rule, table, loops, removed) in [
+            (Rule::Whole("counts"), "users", 1, 4998),
+            (Rule::Indexed, "few", 1, 4998),
+            (Rule::Indexed, "users", 0, 4998),
+            // A limit stopped it.
+            (Rule::Indexed, "users", 1, 10),
         ] {
-            let cost = judge(&statement(rule), &scan(table, loops), &sizes());
-            assert_eq!(cost.advice, None, "{table} {loops}");
+            let cost = judge(&statement(rule), &scan(table, loops, removed), &sizes());
+            assert_eq!(cost.advice, None, "{table} {loops} {removed}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What every backend of [`Store`] must do; each test runs on each backend.
 
+mod faults;
 mod life;
 mod parallel;
 mod requests;
@@ -272,7 +273,7 @@ async fn every_statement_finds_its_rows_by_an_index() {
     let report = explain(
         &url,
         &crate::store::postgres::EXPLAINED,
-        Tables::Scratch(50_000),
+        Tables::Scratch(40_000),
     )
     .await
     .unwrap();

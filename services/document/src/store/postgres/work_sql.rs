@@ -153,20 +153,20 @@ statements! {
          FROM idempotency_keys WHERE at < $1 ORDER BY at LIMIT $2)";
 }
 
-/// A hundred documents per tenant, ten chunks each; one in ten is queued, one in fifty failed.
+/// A hundred documents per tenant, four chunks each; three in ten are queued, one in ten failed.
 pub const FILL: &[&str] = &[
     "INSERT INTO documents SELECT gen_random_uuid(), md5((n / 100)::text)::uuid, gen_random_uuid(),
             'upload', 'f' || n, 'title', 'text/plain', 'text', 'en', false, '{}',
-            CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'indexed' END,
-            CASE WHEN n % 50 = 0 THEN 'code' END, CASE WHEN n % 50 = 0 THEN 'message' END,
-            1, 1000, '00', 10, 'model', now() - n * interval '1 second', now(),
-            CASE WHEN n % 97 = 0 THEN now() END FROM generate_series(1, $1 / 10 + 100) AS n",
+            CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'indexed' END,
+            CASE WHEN n % 10 = 0 THEN 'code' END, CASE WHEN n % 10 = 0 THEN 'message' END,
+            1, 1000, '00', 4, 'model', now() - n * interval '1 second', now(),
+            CASE WHEN n % 97 = 0 THEN now() END FROM generate_series(1, $1 / 4 + 100) AS n",
     "INSERT INTO originals SELECT id, 1, tenant_id, filename, mime, decode(repeat('61', 200), 'hex')
      FROM documents",
     "INSERT INTO texts SELECT id, 1, tenant_id, title, decode(repeat('61', 4000), 'hex')
      FROM documents",
     "INSERT INTO chunks SELECT id, 1, o, o * 100, o * 100 + 100, NULL
-     FROM documents, generate_series(0, 9) AS o",
+     FROM documents, generate_series(0, 3) AS o",
     "INSERT INTO timeline (document_id, tenant_id, version, at, status, attempt)
      SELECT id, tenant_id, 1, now(), s, 1
      FROM documents, unnest('{queued,parsed,chunked,embedded,indexed}'::text[]) AS s",
@@ -174,7 +174,7 @@ pub const FILL: &[&str] = &[
     "INSERT INTO work SELECT id, tenant_id, 1, 'ingest', false, now(),
             now() + (random() - 0.3) * interval '1 hour',
             CASE WHEN random() < 0.1 THEN gen_random_uuid() END, NULL, false, 0, 0, 0, NULL
-     FROM documents WHERE random() < 0.1 AND deleted_at IS NULL LIMIT $1",
+     FROM documents WHERE random() < 0.3 AND deleted_at IS NULL LIMIT $1",
     "UPDATE work SET worker_id = (SELECT id FROM workers LIMIT 1)
      WHERE claim IS NOT NULL AND $1 > 0",
     "INSERT INTO dead_letters SELECT id, tenant_id, 1, 'code', 'message', 5, now()
