@@ -62,6 +62,20 @@ impl Servers {
             ("DATABASE_URL", self.postgres.clone()),
             ("REDIS_URL", self.redis.clone()),
             ("KAFKA_BROKERS", brokers),
+            // What a killed worker held waits for its lease, by default for minutes.
+            ("TOUCHSTONE_DOCUMENT__INGEST__LEASE", "25s".to_owned()),
+            (
+                "TOUCHSTONE_DOCUMENT__INGEST__PARSE_DEADLINE",
+                "20s".to_owned(),
+            ),
+            (
+                "TOUCHSTONE_DOCUMENT__INGEST__EMBED_DEADLINE",
+                "15s".to_owned(),
+            ),
+            (
+                "TOUCHSTONE_DOCUMENT__INGEST__INDEX_DEADLINE",
+                "15s".to_owned(),
+            ),
             // The suites are heavier than what one user may do.
             ("RATE_LIMIT_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_PER_HOUR", "10000000".to_owned()),
