@@ -366,7 +366,8 @@ impl Mirror {
 
     /// The server has what the job said.
     pub fn done(&mut self, job: &Job, born: &[u64], now: Instant) {
-        self.sending = None;
+        // Another one may be under way by now.
+        self.sending.take_if(|sending| sending.epoch == job.epoch);
         for (scope, born) in job.scopes().zip(born) {
             let known = self
                 .rules
