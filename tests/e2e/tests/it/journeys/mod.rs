@@ -16,7 +16,7 @@ macro_rules! journeys {
             $(
                 let name = concat!(stringify!($module), "::", stringify!($journey));
                 println!("{mode}: {name}");
-                $module::$journey(&deployment.gateway).await;
+                Box::pin($module::$journey(&deployment.gateway)).await;
             )+
             deployment.stop().await;
         }

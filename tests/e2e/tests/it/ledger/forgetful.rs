@@ -147,6 +147,6 @@ async fn run() -> Findings {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn points_that_nobody_counted_back_are_caught() {
-    let findings = run().await;
+    let findings = Box::pin(run()).await;
     assert!(!findings.miscounted.is_empty(), "{findings:?}");
 }

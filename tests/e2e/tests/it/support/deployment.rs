@@ -165,7 +165,7 @@ impl Deployment {
     /// Ends everything; in process, nothing may be left running.
     pub async fn stop(self) {
         if let Some(stack) = self.stack {
-            let report = stack.stop().await;
+            let report = Box::pin(stack.stop()).await;
             assert!(report.stuck.is_empty(), "{report:?}");
         }
     }
