@@ -280,7 +280,7 @@ mod tests {
         let config: Config = Loader::new()
             .environment(BTreeMap::from([(
                 "JWT_SECRET_KEY".to_owned(),
-                "k".repeat(32),
+                "a secret that is for this test alone".to_owned(),
             )]))
             .section()
             .unwrap();

@@ -328,7 +328,7 @@ async fn operations_are_told_before_and_after_the_load() {
     let specification: Value = anonymous.get("/openapi.json").await.json();
     assert_eq!(
         specification["paths"].as_object().unwrap().len(),
-        10,
+        11,
         "{specification}"
     );
     assert!(app.life.waiting_for().is_empty());
