@@ -125,7 +125,7 @@ async fn explain_measures_every_statement_and_leaves_nothing() {
         return;
     };
     let environment = [("DATABASE_URL", url.as_str())];
-    let output = touchstone(&["explain", "--rows", "5000", "--json"], &environment);
+    let output = touchstone(&["explain", "--rows", "20000", "--json"], &environment);
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{told:#}");
     let services: Vec<_> = told.as_array().unwrap().iter().collect();

@@ -2,13 +2,14 @@
 
 use touchstone_store::postgres::statements;
 
-pub(super) const DOCUMENT_ID: &str =
-    "(SELECT id FROM documents WHERE deleted_at IS NULL ORDER BY id DESC OFFSET 5 LIMIT 1)";
-pub(super) const TENANT: &str =
-    "(SELECT tenant_id FROM documents WHERE deleted_at IS NULL ORDER BY id DESC OFFSET 5 LIMIT 1)";
+pub(super) const DOCUMENT_ID: &str = "(SELECT id FROM documents WHERE deleted_at IS NULL
+     AND status = 'indexed' ORDER BY id DESC OFFSET 5 LIMIT 1)";
+pub(super) const TENANT: &str = "(SELECT tenant_id FROM documents WHERE deleted_at IS NULL
+     AND status = 'indexed' ORDER BY id DESC OFFSET 5 LIMIT 1)";
 pub(super) const SOME_IDS: &str = "(SELECT array_agg(id) FROM (SELECT id FROM documents
      WHERE deleted_at IS NULL AND tenant_id = (SELECT tenant_id FROM documents
-     WHERE deleted_at IS NULL ORDER BY id DESC OFFSET 5 LIMIT 1) LIMIT 3) AS d)";
+     WHERE deleted_at IS NULL AND status = 'indexed' ORDER BY id DESC OFFSET 5 LIMIT 1)
+     LIMIT 3) AS d)";
 
 /// Columns of a document as the API shows it.
 macro_rules! document_where {
