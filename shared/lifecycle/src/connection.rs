@@ -47,6 +47,8 @@ pub(crate) struct State {
     http2: AtomicBool,
     /// One more than the request, counted from 0, that states its length in two ways.
     two_lengths: AtomicU64,
+    /// Whether the last request of HTTP/1 was answered before its body was read to the end.
+    unread: AtomicBool,
     /// Frames of HTTP/2 responses that no question for the next one has followed.
     handed: Mutex<HashMap<u64, Instant>>,
     /// When the last request ended.
@@ -73,6 +75,7 @@ impl State {
             resets: AtomicU64::new(0),
             http2: AtomicBool::new(false),
             two_lengths: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
             handed: Mutex::default(),
             last: Mutex::new(Instant::now()),
             abuse: Notify::new(),
@@ -82,6 +85,16 @@ impl State {
     /// The request `number` states its length in two ways.
     pub fn two_lengths(&self, number: u64) {
         self.two_lengths.store(number + 1, Ordering::Release);
+    }
+
+    /// Nobody wants the rest of the body of the last request.
+    pub fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Release);
+    }
+
+    /// Whether the client may still be sending a body that nobody wants.
+    pub fn unread(&self) -> bool {
+        self.unread.load(Ordering::Acquire)
     }
 
     /// A frame of the response `number` was handed out.
@@ -218,6 +231,7 @@ async fn answer(
         state.http2.store(true, Ordering::Release);
     }
     let number = state.begun.fetch_add(1, Ordering::AcqRel);
+    state.unread.store(false, Ordering::Release);
     let mut in_flight = InFlight {
         state: Arc::clone(&state),
         answered: false,

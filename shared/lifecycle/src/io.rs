@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -12,6 +12,10 @@ use tokio::time::{Sleep, sleep};
 use crate::admission::Place;
 use crate::connection::State;
 use crate::heads::Heads;
+
+/// How long a client may go on sending what nobody reads after its answer, before the connection
+/// is closed in its face.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A connection's stream. A head that takes too long and a client that takes nothing of what is
 /// sent end it. It holds the connection's place, also after an upgrade.
@@ -23,6 +27,8 @@ pub(crate) struct Watched<I> {
     head: Option<(u64, Pin<Box<Sleep>>)>,
     /// Runs out when the client takes nothing.
     write: Option<Pin<Box<Sleep>>>,
+    /// Runs out when a client does not end what nobody reads.
+    linger: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
@@ -34,6 +40,7 @@ impl<I> Watched<I> {
             heads: Heads::default(),
             head: None,
             write: None,
+            linger: None,
             _place: place,
         }
     }
@@ -88,6 +95,30 @@ impl<I> Watched<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Watched<I> {
+    /// Takes what the client still sends until it ends. A socket that is closed with something
+    /// unread tells the client so at once, and the client throws the answer away.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let longest = LINGER.min(self.state.edge.body_silence);
+        let timer = self.linger.get_or_insert_with(|| Box::pin(sleep(longest)));
+        if timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = [0; 8 * 1024];
+        // Lets others run after a while: the client may send without end.
+        for _ in 0..64 {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
 fn late(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
@@ -111,7 +142,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -140,7 +171,13 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.poll_written(cx, shut)
+        if self.linger.is_none() {
+            let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+            ready!(self.poll_written(cx, shut))?;
+        }
+        if self.state.unread() {
+            return self.poll_rest(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 }

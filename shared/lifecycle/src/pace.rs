@@ -139,6 +139,15 @@ impl HttpBody for PacedBody {
     }
 }
 
+impl Drop for PacedBody {
+    fn drop(&mut self) {
+        let given_up = self.pace.too_slow() || self.pace.broken();
+        if !self.http2 && !given_up && !self.inner.is_end_stream() {
+            self.state.leave_unread();
+        }
+    }
+}
+
 /// A response's body on an HTTP/2 connection, where a client that opens no window stalls one
 /// stream and not the connection: notes which frames were handed out and not followed up.
 pub(crate) struct HandedBody {

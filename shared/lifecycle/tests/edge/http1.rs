@@ -109,6 +109,38 @@ async fn a_body_that_drips_is_given_up_although_it_never_falls_silent() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_end_of_the_body_reaches_a_client_that_sends_it_all() {
+    let server = Server::start(|_| ()).await;
+    for _ in 0..20 {
+        let mut stream = server.connect().await;
+        let body = vec![b'x'; 16 << 20];
+        let head = format!(
+            "POST /deaf HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        in_time(stream.write_all(&body)).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        in_time(stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_an_unwanted_body_is_dropped() {
+    let server = Server::start(|edge| edge.body_silence = SOON).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"POST /deaf HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
+        .await
+        .unwrap();
+    in_time(async { while stream.write_all(&[b'x'; 1024]).await.is_ok() {} }).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_is_dropped() {
     let server = Server::start(|edge| edge.reader_silence = SOON).await;
     let mut stream = server.connect().await;

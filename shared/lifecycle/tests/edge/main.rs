@@ -36,7 +36,8 @@ struct Server {
 }
 
 impl Server {
-    /// Serves: reads every body, and answers with its length; `/endless` streams.
+    /// Serves: reads every body, and answers with its length; `/endless` streams,
+    /// `/deaf` answers without reading.
     async fn start(change: impl FnOnce(&mut Edge)) -> Self {
         let metrics = EdgeMetrics::default();
         let mut edge = Edge {
@@ -111,6 +112,9 @@ async fn handle(request: Request) -> Response {
         let endless =
             futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(bytes.clone()));
         return Body::from_stream(endless).into_response();
+    }
+    if request.uri().path() == "/deaf" {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
     let pace = request.extensions().get::<Pace>().cloned();
     match axum::body::to_bytes(request.into_body(), usize::MAX).await {
