@@ -25,11 +25,12 @@ use touchstone_error::chain;
 use touchstone_events::EventBus;
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
+use touchstone_lifecycle::trial::Mistake;
 use touchstone_types::{Clock, IdSource};
 use touchstone_web::Surface;
 
 use crate::intake::Intake;
-use crate::store::Store;
+use crate::store::{ClickHouseStore, Store};
 
 /// Name of the service in the mesh, the configuration and the metrics.
 pub const SERVICE: &str = "analytics";
@@ -108,6 +109,20 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
         });
     let fresh = config.cache;
     Ok(surface.finish(routes::router(routes::State { analytics, fresh })))
+}
+
+/// A first look at the ClickHouse server that `config` names, if it names one.
+///
+/// # Errors
+/// [`Mistake`], without the password.
+pub async fn trial(config: &Config) -> Result<(), Mistake> {
+    match config.clickhouse_url() {
+        Some(url) if config.collector == Collector::Store => {
+            let store = ClickHouseStore::new(&url, &config.clickhouse, config.retention);
+            store.trial(&url).await
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn forget(store: Arc<dyn Store>, clock: Arc<dyn Clock>, retention: Duration) {

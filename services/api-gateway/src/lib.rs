@@ -111,3 +111,11 @@ pub async fn build_both(
         admin::router(&gateway, life),
     ))
 }
+
+/// A first look at the Redis server that `config` names, if it names one.
+///
+/// # Errors
+/// [`Mistake`](touchstone_lifecycle::trial::Mistake), without the password.
+pub async fn trial(config: &Config) -> Result<(), touchstone_lifecycle::trial::Mistake> {
+    touchstone_cache::trial(config.quota.store.expose()).await
+}

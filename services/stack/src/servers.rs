@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use touchstone_config::Error;
+use touchstone_lifecycle::trial::Mistake;
 use touchstone_store::postgres::{self, Explained, Options};
 use touchstone_store::{Backend, StoreUri};
 
@@ -64,7 +65,9 @@ impl Settings {
     }
 }
 
-/// Tries every database that `services` need; waits for those that are not up yet.
+/// Tries every server that `services` need. What refuses, is not to be found, or is something else, is
+/// a mistake, after a wait for what is not up yet. PostgreSQL must be there; the others may be away:
+/// the stack goes on without them and catches up.
 ///
 /// # Errors
 /// One line per mistake.
@@ -80,7 +83,7 @@ pub(crate) async fn check(settings: &Settings, services: &[Service]) -> Result<(
         (*variable, tried)
     }))
     .await;
-    let mut problems = Vec::new();
+    let mut problems: Vec<String> = Box::pin(others(settings, services)).await;
     for (variable, tried) in &tried {
         if let Err(mistake) = tried {
             problems.push(format!("`{variable}`: {mistake}"));
@@ -114,6 +117,66 @@ async fn until_up(uri: &str, wait: Duration) -> Result<(), String> {
                 ));
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// What is wrong with the servers that may be away.
+async fn others(settings: &Settings, services: &[Service]) -> Vec<String> {
+    let wait = settings.stack.startup_wait;
+    let has = |service| services.contains(&service);
+    let events = settings.stack.events_uri();
+    let (vector, analytics) = (&settings.vector, &settings.analytics);
+    let kafka = patiently("KAFKA_BROKERS", wait, async || {
+        touchstone_events::trial(&events).await
+    });
+    let redis = patiently("REDIS_URL", wait, async || {
+        if has(Service::Gateway) {
+            touchstone_api_gateway::trial(&settings.gateway).await
+        } else {
+            Ok(())
+        }
+    });
+    let qdrant = patiently("QDRANT_URL", wait, async || {
+        if has(Service::Vector) {
+            touchstone_vector::trial(vector).await
+        } else {
+            Ok(())
+        }
+    });
+    let clickhouse = patiently("CLICKHOUSE_URL", wait, async || {
+        if has(Service::Analytics) {
+            touchstone_analytics::trial(analytics).await
+        } else {
+            Ok(())
+        }
+    });
+    let (kafka, redis, qdrant, clickhouse) = tokio::join!(kafka, redis, qdrant, clickhouse);
+    let all = [kafka, redis, qdrant, clickhouse];
+    all.into_iter().flatten().collect()
+}
+
+/// Tries until the server is there, is away, or has been wrong for as long as a start may take; the
+/// mistake, if it is one.
+async fn patiently(
+    variable: &str,
+    wait: Duration,
+    trial: impl AsyncFn() -> Result<(), Mistake>,
+) -> Option<String> {
+    let end = Instant::now() + wait;
+    loop {
+        match trial().await {
+            Ok(()) => return None,
+            Err(Mistake::Away(why)) => {
+                tracing::warn!("`{variable}`: {why}; going on without");
+                return None;
+            }
+            Err(Mistake::Refused(why)) => return Some(format!("`{variable}`: {why}")),
+            Err(Mistake::Misplaced(why)) if Instant::now() + PAUSE >= end => {
+                let waited = humantime::format_duration(wait);
+                return Some(format!("`{variable}`: {why}; waited {waited}"));
+            }
+            Err(Mistake::Misplaced(_)) => tokio::time::sleep(PAUSE).await,
         }
     }
 }

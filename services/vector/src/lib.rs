@@ -22,6 +22,7 @@ use axum::Router;
 use touchstone_client::Common;
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
+use touchstone_lifecycle::trial::Mistake;
 use touchstone_types::{Clock, IdSource};
 use touchstone_web::Surface;
 
@@ -83,4 +84,16 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
         })
         .body_limit(usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX));
     Ok(surface.finish(routes::router(service)))
+}
+
+/// A first look at the Qdrant server that `config` names, if it names one.
+///
+/// # Errors
+/// [`Mistake`], without the key.
+pub async fn trial(config: &Config) -> Result<(), Mistake> {
+    if store::is_qdrant(&config.store) {
+        store::trial(&config.store, &config.qdrant.options()).await
+    } else {
+        Ok(())
+    }
 }

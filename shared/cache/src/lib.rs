@@ -111,6 +111,18 @@ pub fn check(uri: &str) -> Result<(), Error> {
     Err(Error::Uri(scheme_of(uri)))
 }
 
+/// A first look at the Redis server that the URI names, if it names one.
+///
+/// # Errors
+/// [`Mistake`](touchstone_lifecycle::trial::Mistake), without the password.
+pub async fn trial(uri: &str) -> Result<(), touchstone_lifecycle::trial::Mistake> {
+    if is_redis(uri) {
+        redis::trial(uri).await
+    } else {
+        Ok(())
+    }
+}
+
 fn is_redis(uri: &str) -> bool {
     uri.starts_with("redis://") || uri.starts_with("rediss://")
 }

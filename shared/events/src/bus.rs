@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchstone_api::events::Event;
 use touchstone_error::{Classify, ErrorKind};
+use touchstone_lifecycle::trial::Mistake;
 
 use crate::{KafkaBus, KafkaOptions, MemoryBus};
 
@@ -176,5 +177,16 @@ pub fn open(uri: &str) -> Result<Arc<dyn EventBus>, Error> {
             let scheme = uri.split_once(':').map_or(uri, |(scheme, _)| scheme);
             Err(Error::Uri(format!("{scheme}://…")))
         }
+    }
+}
+
+/// A first look at the Kafka cluster that the URI names, if it names one.
+///
+/// # Errors
+/// [`Mistake`] says why it cannot be used, or not yet.
+pub async fn trial(uri: &str) -> Result<(), Mistake> {
+    match KafkaOptions::parse(uri) {
+        Ok(options) => crate::kafka::trial(&options).await,
+        Err(_) => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ mod relay;
 pub use backoff::Backoff;
 pub use bus::{
     Acknowledge, BusState, Delivery, Error, EventBus, EventSource, GroupState, Subscription,
-    is_uri, open,
+    is_uri, open, trial,
 };
 pub use consumer::{Consumer, Failure, Handler};
 pub use kafka::{KafkaBus, KafkaOptions};

@@ -15,12 +15,13 @@ mod listener;
 mod pace;
 mod serve;
 mod tls;
+pub mod trial;
 
 pub use edge::{Edge, EdgeMetrics, Reason};
 pub use gate::Gate;
 pub use listener::{BindError, Listener};
 pub use pace::Pace;
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsError, provide_cryptography};
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -11,6 +11,12 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+/// Gives the process its cryptography, for drivers that ask for it and panic where there are two to
+/// choose from. The first call counts.
+pub fn provide_cryptography() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(30);
 

@@ -1,5 +1,7 @@
 //! Records in ClickHouse, over its HTTP interface.
 
+mod trial;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 /// Runs the binary in an empty folder with this environment.
-fn touchstone(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub fn touchstone(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
     command
@@ -14,8 +14,16 @@ fn touchstone(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
             "SERVICE_KEY",
             "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978",
         )
-        .env("STARTUP_WAIT", "1s");
-    for service in ["AUTH", "DOCUMENT", "GENERATION"] {
+        .env("STARTUP_WAIT", "1s")
+        .env("GATEWAY_ADMIN_PORT", "0");
+    for service in [
+        "AUTH",
+        "DOCUMENT",
+        "GENERATION",
+        "GATEWAY",
+        "VECTOR",
+        "ANALYTICS",
+    ] {
         command.env(format!("{service}_PORT"), "0");
     }
     for (name, value) in environment {
@@ -26,7 +34,7 @@ fn touchstone(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 
 const SERVE: [&str; 4] = ["serve", "auth", "document", "generation"];
 
-fn mistakes(output: &Output) -> Vec<String> {
+pub fn mistakes(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     text.lines()

@@ -6,6 +6,7 @@ mod compose;
 mod dashboards;
 mod database;
 mod environment;
+mod servers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

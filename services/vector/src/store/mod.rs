@@ -16,7 +16,8 @@ mod writes;
 pub use backend::Backend;
 pub use embedded::EmbeddedStore;
 pub use qdrant::{MINIMUM_VERSION, Options as QdrantOptions, QdrantStore};
-pub(crate) use qdrant::{Verdict, is_qdrant, verdict};
+
+pub(crate) use qdrant::{Verdict, is_qdrant, trial, verdict};
 
 use std::fmt;
 

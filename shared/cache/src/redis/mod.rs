@@ -5,9 +5,11 @@
 //! anew and sends `PING` until one is answered. Callers' requests never probe.
 
 mod cache;
+mod trial;
 mod uri;
 
 pub use cache::RedisCache;
+pub use trial::trial;
 pub use uri::Options;
 
 use std::fmt;
@@ -19,6 +21,7 @@ use arc_swap::ArcSwap;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, RedisError, ScriptInvocation};
 use tokio::sync::watch;
+use touchstone_lifecycle::provide_cryptography;
 use touchstone_resilience::random::Draws;
 
 /// Commands that may wait for their turn on the connection.
@@ -73,6 +76,8 @@ impl Connection {
     /// As [`Connection::open`], with these options and none in the URI.
     pub fn with(server: &str, options: Options) -> Result<Self, crate::Error> {
         let unreadable = |_| crate::Error::Server;
+        // For `rediss://`.
+        provide_cryptography();
         let client = Client::open(server).map_err(unreadable)?;
         let manager = manager(&client, &options).map_err(unreadable)?;
         let connection = Self(Arc::new(Inner {

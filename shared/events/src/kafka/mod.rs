@@ -6,6 +6,7 @@ mod marks;
 mod options;
 mod reader;
 mod topics;
+mod trial;
 mod watermark;
 mod wire;
 
@@ -22,6 +23,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use touchstone_api::events::Event;
 
 pub use self::options::KafkaOptions;
+pub(crate) use self::trial::trial;
 
 use self::context::Logged;
 use self::group::Group;

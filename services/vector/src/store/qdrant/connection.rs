@@ -213,7 +213,7 @@ impl Connection {
 }
 
 /// `qdrant://` is plain, `qdrants://` has TLS; the URLs of Qdrant's own clients are taken too.
-fn http_url(uri: &str) -> Option<String> {
+pub(super) fn http_url(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once("://")?;
     let scheme = match scheme {
         "qdrant" | "http" => "http",
@@ -234,7 +234,7 @@ pub(crate) fn is_qdrant(uri: &str) -> bool {
     http_url(uri).is_some()
 }
 
-fn is_new_enough(version: &str) -> bool {
+pub(super) fn is_new_enough(version: &str) -> bool {
     let mut parts = version
         .trim_start_matches('v')
         .split(['.', '-', '+'])

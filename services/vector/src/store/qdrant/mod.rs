@@ -9,9 +9,11 @@ mod filter;
 mod payload;
 mod reading;
 mod requests;
+mod trial;
 
 pub use connection::{MINIMUM_VERSION, Options};
 pub(crate) use connection::{Verdict, is_qdrant, verdict};
+pub(crate) use trial::trial;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
