@@ -56,6 +56,9 @@ pub enum Error {
     /// The store did not do it.
     #[error("the store failed")]
     Store(#[from] store::Error),
+    /// The stored bytes are not those that came.
+    #[error("the stored file is damaged; upload it again")]
+    Damaged,
     /// The collection could not be dropped.
     #[error("the collection could not be reset")]
     Reset(#[source] touchstone_client::ClientError),
@@ -85,7 +88,7 @@ impl Classify for Error {
             Self::Store(error) => error.kind(),
             Self::Reset(error) if error.kind().is_transient() => ErrorKind::Unavailable,
             Self::Stopping => ErrorKind::Unavailable,
-            Self::Reset(_) | Self::Task(_) => ErrorKind::Internal,
+            Self::Damaged | Self::Reset(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }
 
@@ -108,6 +111,7 @@ impl Classify for Error {
                 ErrorKind::StorageFull => "document.storage_full",
                 _ => error.code(),
             },
+            Self::Damaged => "document.damaged",
             Self::Reset(_) => "document.reset_failed",
             Self::Stopping => "document.stopping",
             Self::Task(_) => "document.task",

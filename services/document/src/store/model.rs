@@ -141,6 +141,8 @@ pub struct Original {
     pub mime: String,
     /// Bytes as given.
     pub body: Bytes,
+    /// What they hashed to when they came.
+    pub sha256: String,
 }
 
 /// A chunk without its text.

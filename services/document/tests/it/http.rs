@@ -537,3 +537,17 @@ async fn health_tells_the_queue_and_metrics_count() {
     .await;
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_file_of_which_a_bit_turned_over_is_not_served() {
+    let world = World::new();
+    let service = world.start().await;
+    let id = service.upload("a.txt", "Some text.").await;
+    service.wait_for(id, DocumentStatus::Indexed).await;
+    let path = format!("/documents/{id}/content?original=true");
+    assert_eq!(service.client.get(&path).await.text(), "Some text.");
+    store::flip_a_bit(&world.uri()).await;
+    let answer = service.client.get(&path).await;
+    assert_eq!(answer.problem(), "500 document.damaged");
+    service.stop().await;
+}

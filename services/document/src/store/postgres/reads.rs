@@ -202,6 +202,7 @@ pub async fn original(
             filename: row.try_get("filename")?,
             mime: row.try_get("mime")?,
             body: Bytes::from(body),
+            sha256: row.try_get("sha256")?,
         }))
     })
 }

@@ -64,7 +64,7 @@ statements! {
          WHERE d.deleted_at IS NULL AND d.tenant_id = $1";
     /// The bytes of a document's current version.
     ORIGINAL [TENANT, DOCUMENT_ID] =
-        "SELECT o.filename, o.mime, o.body FROM documents d \
+        "SELECT o.filename, o.mime, o.body, d.sha256 FROM documents d \
          JOIN originals o ON o.document_id = d.id AND o.version = d.version \
          WHERE d.tenant_id = $1 AND d.id = $2 AND d.deleted_at IS NULL";
     /// Chunks of a version.

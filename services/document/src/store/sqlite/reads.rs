@@ -211,7 +211,7 @@ pub async fn original(
     id: DocumentId,
 ) -> Result<Option<Original>, Error> {
     let row = sqlx::query(
-        "SELECT o.filename, o.mime, o.body FROM documents d \
+        "SELECT o.filename, o.mime, o.body, d.sha256 FROM documents d \
          JOIN originals o ON o.document_id = d.id AND o.version = d.version \
          WHERE d.tenant_id = ? AND d.id = ? AND d.deleted_at IS NULL",
     )
@@ -225,6 +225,7 @@ pub async fn original(
         filename: row.try_get("filename")?,
         mime: row.try_get("mime")?,
         body: Bytes::from(body),
+        sha256: row.try_get("sha256")?,
     }))
 }
 

@@ -13,3 +13,13 @@ pub async fn allow_pages(store: &SqliteStore, more: i64) {
     sqlx::query(limit).execute(&mut *writer).await.unwrap();
     writer.commit().await.unwrap();
 }
+
+/// Turns a bit of every original over.
+pub async fn flip_a_bit(uri: &str) {
+    let store = SqliteStore::open(uri).await.unwrap();
+    let mut writer = store.database().begin().await.unwrap();
+    let flipped = "UPDATE originals SET body = CAST('R' || substr(body, 2) AS BLOB)";
+    let done = sqlx::query(flipped).execute(&mut *writer).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    writer.commit().await.unwrap();
+}
