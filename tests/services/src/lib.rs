@@ -5,6 +5,7 @@ mod kinds;
 mod process;
 mod server;
 mod tree;
+mod volume;
 
 use std::fmt;
 use std::io::Write;

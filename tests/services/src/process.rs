@@ -11,11 +11,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use crate::tree;
 
 /// Reads lists of process groups; when its input ends, because its parent closed it or died, ends
-/// the last of them and removes the directory.
+/// the last of them and removes the directory, which may be a file system of its own.
 const REAPER: &str = r#"
 groups=
 while IFS= read -r line; do groups=$line; done
 for group in $groups; do kill -KILL -- "-$group" 2>/dev/null || kill -KILL "$group" 2>/dev/null; done
+umount -l "$1" 2>/dev/null
 for round in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1" 2>/dev/null && break; sleep 0.1; done
 [ -z "$2" ] || docker rm -f "$2" >/dev/null 2>&1
 "#;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::kinds::{Kind, Recipe};
 use crate::process::{self, Reaper};
-use crate::{find, tree};
+use crate::{find, tree, volume};
 
 /// Longest wait for a server to answer; machines that build something else are slow.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -78,12 +78,37 @@ impl Exclusive {
         }
     }
 
+    /// A server whose data is on a small file system of its own, which [`fill`](Self::fill) fills;
+    /// `None` after a line on standard error, also where this process may mount nothing.
+    ///
+    /// # Panics
+    /// When it is missing and `TOUCHSTONE_REQUIRE_SERVERS` lists it.
+    pub async fn on_small_disk(kind: Kind) -> Option<Self> {
+        let start = move || Self::start_on(kind, Durability::Durable, Some(volume::SIZE));
+        match tokio::task::spawn_blocking(start).await {
+            Ok(Ok(server)) => Some(server),
+            Ok(Err(why)) if why.starts_with(volume::REFUSED) => {
+                crate::say(&format!("SKIPPED: no small disk for {kind}: {why}"));
+                None
+            }
+            Ok(Err(why)) => crate::missing(kind, &why),
+            Err(error) => crate::missing(kind, &error),
+        }
+    }
+
     pub(crate) fn start_blocking(kind: Kind, durability: Durability) -> Result<Self, String> {
+        Self::start_on(kind, durability, None)
+    }
+
+    fn start_on(kind: Kind, durability: Durability, size: Option<&str>) -> Result<Self, String> {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             let recipe = Recipe::find(kind, durability)?;
             let image = recipe.container.is_some();
-            match Inner::start(recipe) {
+            if image && size.is_some() {
+                return Err(format!("{}: it runs in a container", volume::REFUSED));
+            }
+            match Inner::start(recipe, size) {
                 Ok(inner) => {
                     return Ok(Self {
                         kind,
@@ -155,6 +180,22 @@ impl Exclusive {
         .await;
     }
 
+    /// Leaves no room on its file system, which is one of [`on_small_disk`](Self::on_small_disk).
+    ///
+    /// # Panics
+    /// When there is room left.
+    pub async fn fill(&self) {
+        self.blocking(|inner| volume::fill(&inner.directory)).await;
+    }
+
+    /// Takes back what [`fill`](Self::fill) did.
+    ///
+    /// # Panics
+    /// When there was nothing to take back.
+    pub async fn drain(&self) {
+        self.blocking(|inner| volume::drain(&inner.directory)).await;
+    }
+
     /// Takes its data away. Redis is flushed, the others start again empty.
     ///
     /// # Panics
@@ -180,7 +221,7 @@ impl Exclusive {
 }
 
 impl Inner {
-    fn start(recipe: Recipe) -> Result<Self, String> {
+    fn start(recipe: Recipe, size: Option<&str>) -> Result<Self, String> {
         let directory = tempfile::Builder::new()
             .prefix("touchstone-")
             .tempdir()
@@ -188,6 +229,9 @@ impl Inner {
             .keep();
         let reaper = Reaper::new(&directory, recipe.container.as_deref())
             .map_err(|error| format!("no shell: {error}"))?;
+        if let Some(size) = size {
+            volume::mount(&directory, size)?;
+        }
         let mut inner = Self {
             recipe,
             directory,

@@ -99,3 +99,17 @@ async fn kafka_comes_back_on_its_port() {
     server.restart().await;
     assert!(TcpStream::connect(server.address()).is_ok());
 }
+
+#[tokio::test]
+async fn a_small_disk_is_filled_and_drained() {
+    let Some(server) = Exclusive::on_small_disk(Kind::Redis).await else {
+        return;
+    };
+    assert_eq!(redis(&server, "SET a 1").unwrap(), "+OK\r\n");
+    server.fill().await;
+    // A snapshot has no room.
+    let saved = redis(&server, "SAVE").unwrap();
+    assert!(saved.starts_with("-ERR"), "{saved}");
+    server.drain().await;
+    assert_eq!(redis(&server, "SAVE").unwrap(), "+OK\r\n");
+}
