@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 #![expect(clippy::panic, reason = "helpers of tests may fail the test")]
 
+mod away;
 mod broker;
 mod cli;
 mod crash;
+mod full_disk;
 mod journeys;
 mod ledger;
 mod rolling;

@@ -4,12 +4,15 @@
 //! Each run guards itself against being vacuous: faults were injected into work in flight, most
 //! operations succeeded, some were indefinite.
 
+mod faults;
 mod forgetful;
 mod observe;
 mod planted;
 mod reconcile;
 mod record;
+mod zombie;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,18 +21,21 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use touchstone_stack::Service;
-use touchstone_testing::faults::{Fault, TcpProxy};
+use touchstone_testing::faults::TcpProxy;
 
 use self::observe::sha256;
 use self::reconcile::{Findings, reconcile};
 use self::record::{Class, Entry, Ledger};
 use crate::support::client::PATIENCE;
-use crate::support::servers::{Own, local};
+use crate::support::servers::local;
 use crate::support::{Client, Deployment, Servers, deployment};
 
-/// Operations and faults of the quick run and of the full one (`TOUCHSTONE_FULL`).
-const QUICK: (usize, usize) = (2_000, 10);
+/// Operations of the quick run, in which each fault comes once.
+const QUICK: usize = 2_000;
+/// Operations and faults of the full one (`TOUCHSTONE_FULL`).
 const FULL: (usize, usize) = (100_000, 200);
+/// Other numbers, `operations,faults`, for a run between the two.
+const SIZE: &str = "TOUCHSTONE_LEDGER";
 const CLIENTS: usize = 8;
 /// Repetitions of an operation whose end is not known, with the same key.
 const REPETITIONS: usize = 40;
@@ -48,6 +54,18 @@ struct Run {
 }
 
 impl Run {
+    /// Writes its ledger in `folder`; nothing may begin yet.
+    fn new(user: Client, folder: &Path, operations: usize) -> Self {
+        Self {
+            user,
+            ledger: Ledger::create(&folder.join("ledger.jsonl")),
+            operations,
+            next: AtomicUsize::new(0),
+            released: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
     /// Offers documents until all operations are done. Every 50th is refused by its rules.
     async fn work(self: Arc<Self>) {
         loop {
@@ -106,75 +124,6 @@ impl Run {
     }
 }
 
-/// One fault, injected and healed; how long the injection and the healing took.
-async fn inject(
-    number: usize,
-    system: &mut Deployment,
-    own: &Own,
-    link: &TcpProxy,
-) -> &'static str {
-    let pause = |millis| tokio::time::sleep(Duration::from_millis(millis));
-    match number % 10 {
-        0 => {
-            system.kill(Service::Document).await;
-            system.respawn(Service::Document).await;
-            "document killed"
-        }
-        1 => {
-            own.kafka.kill().await;
-            pause(1500).await;
-            own.kafka.restart().await;
-            "Kafka killed"
-        }
-        2 => {
-            system.kill(Service::Vector).await;
-            system.respawn(Service::Vector).await;
-            "vector killed"
-        }
-        3 => {
-            own.postgres.kill().await;
-            pause(500).await;
-            own.postgres.restart().await;
-            "PostgreSQL killed"
-        }
-        4 => {
-            own.kafka.freeze().await;
-            pause(3000).await;
-            own.kafka.thaw().await;
-            "Kafka frozen"
-        }
-        5 => {
-            own.redis.wipe().await;
-            own.redis.kill().await;
-            pause(1000).await;
-            own.redis.restart().await;
-            "Redis wiped and killed"
-        }
-        6 => {
-            link.set(Fault::Blackhole).await;
-            pause(2000).await;
-            link.set(Fault::None).await;
-            "gateway cut off from document"
-        }
-        7 => {
-            system.kill(Service::Embedding).await;
-            system.respawn(Service::Embedding).await;
-            "embedding killed"
-        }
-        8 => {
-            own.postgres.freeze().await;
-            pause(1500).await;
-            own.postgres.thaw().await;
-            "PostgreSQL frozen"
-        }
-        _ => {
-            system.kill(Service::Gateway).await;
-            system.respawn(Service::Gateway).await;
-            "gateway killed"
-        }
-    }
-}
-
 /// Waits for a condition of the run, or for its end.
 async fn until(run: &Run, good: impl Fn() -> bool) {
     let started = Instant::now();
@@ -184,50 +133,63 @@ async fn until(run: &Run, good: impl Fn() -> bool) {
     }
 }
 
+/// Operations and faults of this run; `kinds` faults are known.
+fn size(kinds: usize) -> (usize, usize) {
+    let asked = touchstone_config::variable(SIZE);
+    let asked = asked.as_deref().and_then(|size| size.split_once(','));
+    let full = touchstone_config::variable("TOUCHSTONE_FULL").is_some();
+    match asked {
+        Some((operations, faults)) => (operations.parse().unwrap(), faults.parse().unwrap()),
+        None if full => FULL,
+        None => (QUICK, kinds),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_accepted_is_lost_doubled_or_changed_by_faults() {
     let Some(servers) = Servers::exclusive().await else {
         return;
     };
-    let full = touchstone_config::variable("TOUCHSTONE_FULL").is_some();
-    let (operations, faults) = if full { FULL } else { QUICK };
     let own = servers.own.as_ref().unwrap();
+    let kinds = faults::known(own);
+    let (operations, faults) = size(kinds.len());
     let ports = deployment::free_ports();
-    let link = TcpProxy::start(local(ports[&Service::Document])).await;
+    let line = TcpProxy::start(local(ports[&Service::Document])).await;
     let mut environment = servers.environment();
-    let through = ("DOCUMENT_SERVICE_URL".to_owned(), link.url("http"));
+    let through = ("DOCUMENT_SERVICE_URL".to_owned(), line.url("http"));
     environment.of.insert(Service::Gateway, vec![through]);
     let mut system = Deployment::at(ports, environment).await;
+    // A token would run out before a long run does.
     let user = Client::register(&system.gateway, "ledger").await;
+    let user = user.with_api_key().await;
     let outside = tempfile::tempdir().unwrap();
-    let run = Arc::new(Run {
-        user: user.clone(),
-        ledger: Ledger::create(&outside.path().join("ledger.jsonl")),
-        operations,
-        next: AtomicUsize::new(0),
-        released: AtomicUsize::new(0),
-        in_flight: AtomicUsize::new(0),
-    });
+    let run = Arc::new(Run::new(user.clone(), outside.path(), operations));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         clients.spawn(Arc::clone(&run).work());
     }
+    let started = Instant::now();
     let (mut hit, mut recoveries) = (0, Vec::new());
-    for fault in 0..faults {
+    for number in 0..faults {
         let share = |shares: usize| operations * shares / (faults + 1);
-        run.released.store(share(fault + 1), Ordering::SeqCst);
-        let begun = share(fault) + CLIENTS;
+        run.released.store(share(number + 1), Ordering::SeqCst);
+        let begun = share(number) + CLIENTS;
         let busy = || run.in_flight.load(Ordering::SeqCst) > 0;
         until(&run, || run.next.load(Ordering::SeqCst) >= begun && busy()).await;
         let busy = busy();
-        let name = inject(fault, &mut system, own, &link).await;
+        let fault = kinds[number % kinds.len()];
+        fault.strike(&mut system, own, &line).await;
         let healed = Instant::now();
         let before = run.ledger.count(Class::Ok);
-        run.released.store(share(fault + 2), Ordering::SeqCst);
+        run.released.store(share(number + 2), Ordering::SeqCst);
         until(&run, || run.ledger.count(Class::Ok) > before).await;
         recoveries.push(healed.elapsed());
         hit += usize::from(busy);
-        println!("{name}: first success {:?} after the end", healed.elapsed());
+        println!(
+            "{:?}: {number} {fault:?}: first success {:?} after the end, {before} accepted so far",
+            started.elapsed(),
+            healed.elapsed()
+        );
     }
     clients.join_all().await;
     let offered = Instant::now();
@@ -239,12 +201,18 @@ async fn nothing_accepted_is_lost_doubled_or_changed_by_faults() {
     let findings = reconcile(&run.ledger.entries(), &stored);
     recoveries.sort_unstable();
     let [ok, fail, info] = [Class::Ok, Class::Fail, Class::Info].map(|it| run.ledger.count(it));
+    let repeated = run.ledger.repeated();
     println!(
         "{operations} operations, {faults} faults ({hit} into work in flight): {ok} ok, {fail} \
-         refused, {info} indefinite; recovery p95 {:?}; {findings:?}",
-        recoveries[recoveries.len() * 95 / 100]
+         refused, {info} indefinite, {repeated} of them repeated to the end; recovery p95 {:?}; \
+         {} cut connections; {findings:?}",
+        recoveries[recoveries.len() * 95 / 100],
+        line.hits()
     );
     assert_eq!(findings, Findings::default());
+    let dead: Vec<_> = observe::dead_letters(&user).await;
+    let failed = stored.iter().filter(|it| it.status == "failed");
+    assert_eq!(dead.len(), failed.count(), "{dead:?}");
     assert!(
         hit * 10 >= faults * 8,
         "{hit} of {faults} faults hit work in flight"
@@ -254,6 +222,7 @@ async fn nothing_accepted_is_lost_doubled_or_changed_by_faults() {
         "only {ok} of {operations} succeeded"
     );
     assert!(info > 0, "no fault was felt");
-    assert!(link.hits() > 0, "no connection was cut");
+    assert!(repeated > 0, "no operation was repeated with its key");
+    assert!(line.hits() > 0, "no connection was cut");
     system.stop().await;
 }

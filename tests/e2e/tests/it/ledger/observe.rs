@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use touchstone_api::vector::ScrollResponse;
@@ -12,8 +13,10 @@ use touchstone_types::DocumentId;
 use super::reconcile::Stored;
 use crate::support::Client;
 
-/// Longest time to rest after the last fault.
+/// Longest time without progress on the way to rest.
 const REST: Duration = Duration::from_mins(3);
+/// Originals that are read at once.
+const READS: usize = 8;
 
 pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
@@ -35,14 +38,14 @@ pub async fn relayed(document: &str) {
     }
 }
 
-async fn documents(user: &Client, query: &str) -> Vec<Value> {
+async fn all(user: &Client, path: &str, query: &str) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), None::<String>);
     loop {
         let after = cursor
             .map(|cursor| format!("&cursor={cursor}"))
             .unwrap_or_default();
         let page = user
-            .get(&format!("/documents?limit=200{query}{after}"))
+            .get(&format!("{path}?limit=200{query}{after}"))
             .await
             .ok();
         found.extend(page["items"].as_array().unwrap().iter().cloned());
@@ -53,25 +56,33 @@ async fn documents(user: &Client, query: &str) -> Vec<Value> {
     }
 }
 
-/// Waits until no document is on its way.
+/// Waits until no document is on its way, as long as some get there.
 pub async fn rest(user: &Client) {
-    let started = Instant::now();
     for status in ["queued", "parsed", "chunked", "embedded"] {
+        let (mut first, mut moved) = (Value::Null, Instant::now());
         loop {
             let page = user
                 .get(&format!("/documents?limit=1&status={status}"))
                 .await;
-            let empty = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
-            if page.status.is_success() && empty(&page.body) {
+            let now = &page.body["items"];
+            if page.status.is_success() && now.as_array().is_some_and(Vec::is_empty) {
                 break;
             }
+            if now[0]["id"] != first {
+                (first, moved) = (now[0]["id"].clone(), Instant::now());
+            }
             // What stays is for the reconciler to tell.
-            if started.elapsed() > REST {
+            if moved.elapsed() > REST {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// Documents that were given up.
+pub async fn dead_letters(user: &Client) -> Vec<Value> {
+    all(user, "/dead-letters", "").await
 }
 
 /// Ids of the points of each document; none of them may be empty.
@@ -86,6 +97,8 @@ async fn points(user: &Client) -> BTreeMap<DocumentId, BTreeSet<String>> {
             // R7: a point that no query can find is none.
             let findable = point.dense.is_some() || !point.sparse.is_empty();
             assert!(findable, "an empty point: {}", point.id);
+            let mut numbers = point.dense.iter().flatten();
+            assert!(numbers.all(|it| it.is_finite()), "no number: {}", point.id);
             let ids = found.entry(point.payload.document_id).or_default();
             ids.insert(point.id.to_string());
         }
@@ -98,28 +111,41 @@ async fn points(user: &Client) -> BTreeMap<DocumentId, BTreeSet<String>> {
 
 /// Everything that is there, with its bytes.
 pub async fn stored(user: &Client) -> Vec<Stored> {
-    let mut points = points(user).await;
-    let mut all = Vec::new();
-    for document in documents(user, "").await {
-        let text = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
-        let id: DocumentId = serde_json::from_value(document["id"].clone()).unwrap();
-        let content = user.content(&text("id")).await;
-        let chunks = document["chunk_count"].as_u64().unwrap_or_default() as u32;
-        let version = document["version"].as_u64().unwrap_or(1) as u32;
-        let wanted = (0..chunks).map(|ordinal| chunk_id(id, version, ordinal, None).to_string());
-        all.push(Stored {
-            key: text("filename").trim_end_matches(".txt").to_owned(),
-            sha256: sha256(content.as_bytes()),
-            status: text("status"),
-            reason: document["failure"]["code"].as_str().map(str::to_owned),
-            wanted: wanted.collect(),
-            points: points.remove(&id).unwrap_or_default(),
-        });
+    let points = points(user).await;
+    let documents = all(user, "/documents", "").await;
+    let known: BTreeSet<_> = documents.iter().map(id).collect();
+    let strangers: Vec<_> = points.keys().filter(|id| !known.contains(id)).collect();
+    assert!(strangers.is_empty(), "points of no document: {strangers:?}");
+    let read = documents
+        .iter()
+        .map(|document| one(user, document, &points));
+    futures_util::stream::iter(read)
+        .buffered(READS)
+        .collect()
+        .await
+}
+
+fn id(document: &Value) -> DocumentId {
+    serde_json::from_value(document["id"].clone()).unwrap()
+}
+
+async fn one(
+    user: &Client,
+    document: &Value,
+    points: &BTreeMap<DocumentId, BTreeSet<String>>,
+) -> Stored {
+    let text = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+    let id = id(document);
+    let content = user.content(&text("id")).await;
+    let chunks = document["chunk_count"].as_u64().unwrap_or_default() as u32;
+    let version = document["version"].as_u64().unwrap_or(1) as u32;
+    let wanted = (0..chunks).map(|ordinal| chunk_id(id, version, ordinal, None).to_string());
+    Stored {
+        key: text("filename").trim_end_matches(".txt").to_owned(),
+        sha256: sha256(content.as_bytes()),
+        status: text("status"),
+        reason: document["failure"]["code"].as_str().map(str::to_owned),
+        wanted: wanted.collect(),
+        points: points.get(&id).cloned().unwrap_or_default(),
     }
-    assert!(
-        points.is_empty(),
-        "points of no document: {:?}",
-        points.keys()
-    );
-    all
 }

@@ -1,5 +1,6 @@
 //! What the client was told, kept outside of the system under test.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -64,6 +65,16 @@ impl Ledger {
 
     pub fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap()
+    }
+
+    /// Operations whose first end was not known, and which were accepted in the end.
+    pub fn repeated(&self) -> usize {
+        let entries = self.entries();
+        let of = |class| {
+            let keys = entries.iter().filter(move |entry| entry.class == class);
+            keys.map(|entry| entry.key.as_str()).collect::<HashSet<_>>()
+        };
+        of(Class::Info).intersection(&of(Class::Ok)).count()
     }
 
     pub fn count(&self, class: Class) -> usize {

@@ -61,6 +61,21 @@ impl Client {
         }
     }
 
+    /// The same user with a key, which lasts.
+    pub async fn with_api_key(&self) -> Self {
+        let named = json!({"name": "lasting"});
+        let made = self.post("/auth/api-keys", &named).await.ok();
+        self.with_token(made["key"].as_str().unwrap())
+    }
+
+    /// The same user at another gateway.
+    pub fn at(&self, base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// A new tenant with one user.
     pub async fn register(base: &str, name: &str) -> Self {
         let client = Self::anonymous(base);

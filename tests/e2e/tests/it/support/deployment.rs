@@ -15,6 +15,8 @@ use super::client::PATIENCE;
 
 /// The binary that Cargo built for these tests.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_touchstone-under-test");
+/// Another one for the processes, e.g. the release build for a long run.
+const OTHER_BINARY: &str = "TOUCHSTONE_TEST_BINARY";
 const SERVICE_KEY: &str = "a secret of the services of the end-to-end tests";
 
 /// How the services are put together.
@@ -143,12 +145,26 @@ impl Deployment {
         self.processes.remove(&service).unwrap().kill().await;
     }
 
+    /// SIGSTOP for a service's process: its connections stay and it does nothing.
+    pub async fn freeze(&self, service: Service) {
+        self.signal(service, "-STOP").await;
+    }
+
+    /// SIGCONT after [`freeze`](Self::freeze).
+    pub async fn thaw(&self, service: Service) {
+        self.signal(service, "-CONT").await;
+    }
+
+    async fn signal(&self, service: Service, signal: &str) {
+        let id = self.processes[&service].0.id().unwrap().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
     /// SIGTERM for a service's process; returns when it has gone by itself.
     pub async fn terminate(&mut self, service: Service) {
+        self.signal(service, "-TERM").await;
         let mut process = self.processes.remove(&service).unwrap();
-        let id = process.0.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(sent.unwrap().success());
         let ended = tokio::time::timeout(PATIENCE, process.0.wait()).await;
         assert!(
             ended.unwrap().unwrap().success(),
@@ -216,7 +232,8 @@ impl Process {
 }
 
 fn command(data: &Path) -> Command {
-    let mut command = Command::new(BINARY);
+    let other = touchstone_config::variable(OTHER_BINARY);
+    let mut command = Command::new(other.as_deref().unwrap_or(BINARY));
     // A directory of its own, so that no configuration file of the developer is read.
     command
         .current_dir(data)

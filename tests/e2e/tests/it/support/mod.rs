@@ -3,6 +3,7 @@
 pub mod client;
 pub mod deployment;
 pub mod files;
+pub mod pair;
 pub mod servers;
 
 pub use client::Client;

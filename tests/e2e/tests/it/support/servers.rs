@@ -1,8 +1,12 @@
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use touchstone_test_services::{Exclusive, Server};
 
 use super::deployment::Environment;
+
+/// Parts of the shared servers that this process has used.
+static PARTS: AtomicU32 = AtomicU32::new(0);
 
 /// The servers of a distributed deployment. Qdrant is used where there is one.
 pub struct Servers {
@@ -19,6 +23,19 @@ pub struct Own {
     pub postgres: Exclusive,
     pub redis: Exclusive,
     pub kafka: Exclusive,
+    pub qdrant: Option<Exclusive>,
+}
+
+impl Own {
+    /// `None` after a line on standard error if one is missing; Qdrant may be.
+    pub async fn start() -> Option<Self> {
+        Some(Self {
+            postgres: Exclusive::postgres().await?,
+            redis: Exclusive::redis().await?,
+            kafka: Exclusive::kafka().await?,
+            qdrant: Exclusive::qdrant().await,
+        })
+    }
 }
 
 impl Servers {
@@ -40,23 +57,29 @@ impl Servers {
 
     /// Servers of one test; `None` after a line on standard error if one is missing.
     pub async fn exclusive() -> Option<Self> {
-        let own = Own {
-            postgres: Exclusive::postgres().await?,
-            redis: Exclusive::redis().await?,
-            kafka: Exclusive::kafka().await?,
-        };
-        Some(Self {
+        Some(Self::of(Own::start().await?))
+    }
+
+    pub fn of(own: Own) -> Self {
+        let qdrant = own.qdrant.as_ref().map(Exclusive::url);
+        Self {
             postgres: own.postgres.url().to_owned(),
             redis: own.redis.url().to_owned(),
             kafka: own.kafka.url().to_owned(),
-            qdrant: None,
+            qdrant: qdrant.map(|url| url.replacen("http", "qdrant", 1)),
             own: Some(own),
-        })
+        }
+    }
+
+    /// Whether points are in Qdrant.
+    pub const fn has_qdrant(&self) -> bool {
+        self.qdrant.is_some()
     }
 
     /// Their addresses as the services want them, in a part of each that no other test uses.
     pub fn environment(&self) -> Environment {
-        let part = format!("e2e-{}-{}", std::process::id(), self.postgres.len());
+        let number = PARTS.fetch_add(1, Ordering::SeqCst);
+        let part = format!("e2e-{}-{number}", std::process::id());
         let brokers = format!("{}?prefix={part}.", self.kafka);
         let mut all = vec![
             ("DATABASE_URL", self.postgres.clone()),
@@ -76,7 +99,11 @@ impl Servers {
                 "TOUCHSTONE_DOCUMENT__INGEST__INDEX_DEADLINE",
                 "15s".to_owned(),
             ),
-            // The suites are heavier than what one user may do.
+            // The suites are heavier than what one user may do, from one address.
+            (
+                "TOUCHSTONE_GATEWAY__QUOTA__LIMITS__ADDRESS__PER_SECOND",
+                "0".to_owned(),
+            ),
             ("RATE_LIMIT_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_PER_HOUR", "10000000".to_owned()),
             ("RATE_LIMIT_PER_DAY", "100000000".to_owned()),
