@@ -8,7 +8,7 @@ mod real;
 mod system;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,7 +26,10 @@ struct Args {
     /// Chunks in the index for the search benchmark
     #[arg(long, default_value_t = 100_000)]
     chunks: usize,
-    /// Only these areas: quality, gate, dense, start, ingest, search, real
+    /// Chunks in the index for ingest and search on real servers
+    #[arg(long, default_value_t = 20_000)]
+    real_chunks: usize,
+    /// Only these areas: quality, gate, dense, start, load, relay, distributed, recovery
     #[arg(long, value_name = "AREA")]
     only: Vec<String>,
     /// The stack's binary [default: `touchstone` beside this one]
@@ -53,20 +56,33 @@ async fn main() -> anyhow::Result<ExitCode> {
     if args.wants("dense") {
         quality::dense(&args.dataset, args.models.as_deref(), &mut table).await?;
     }
-    if args.wants("real") {
-        real::run(&mut table).await?;
+    if args.wants("relay") {
+        real::relay::run(&mut table).await?;
     }
-    if args.only == ["real"] {
-        table.print();
-        return Ok(ExitCode::SUCCESS);
-    }
-    let binary = system::binary(args.binary.clone())?;
-    if args.wants("start") {
-        system::start::run(&binary, &mut table).await?;
-    }
-    if args.wants("ingest") || args.wants("search") {
-        system::load::run(&binary, args.chunks, &mut table).await?;
+    if ["start", "load", "distributed", "recovery"]
+        .iter()
+        .any(|area| args.wants(area))
+    {
+        let binary = system::binary(args.binary.clone())?;
+        processes(&args, &binary, &mut table).await?;
     }
     table.print();
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is measured on the stack's binary.
+async fn processes(args: &Args, binary: &Path, table: &mut Table) -> anyhow::Result<()> {
+    if args.wants("start") {
+        system::start::run(binary, table).await?;
+    }
+    if args.wants("load") {
+        system::load::run(binary, args.chunks, table).await?;
+    }
+    if args.wants("distributed") {
+        real::load(binary, args.real_chunks, table).await?;
+    }
+    if args.wants("recovery") {
+        real::recovery(binary, table).await?;
+    }
+    Ok(())
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 use futures_util::{StreamExt, TryStreamExt};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::{Running, percentile};
+use super::{Running, Session, percentile, session};
 use crate::table::{Goal, Table};
 
 /// Words of the invented language.
@@ -22,32 +22,18 @@ const WARMUP: usize = 50;
 
 pub async fn run(binary: &Path, chunks: usize, table: &mut Table) -> anyhow::Result<()> {
     let stack = Running::start(binary).await?;
-    stack.settled().await?;
+    let user = &stack.session;
+    user.settled().await?;
     let mut world = World::new(42);
-    let (mut held, mut uploaded) = (count(&stack).await?, 0);
-    let first = held;
-    let started = Instant::now();
-    // The chunker decides how many chunks a document makes; batches until there are enough.
-    while held < first + chunks {
-        let per_document = (held - first).checked_div(uploaded).unwrap_or(10).max(1);
-        let missing = (first + chunks - held)
-            .div_ceil(per_document)
-            .clamp(1, 2000);
-        let documents: Vec<String> = (0..missing).map(|_| world.document()).collect();
-        upload(&stack, uploaded, documents).await?;
-        uploaded += missing;
-        stack.settled().await?;
-        held = count(&stack).await?;
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    let rate = (held - first) as f64 / seconds;
-    let what = format!("ingest of {} chunks to `indexed`", held - first);
+    let filled = fill(user, &mut world, chunks).await?;
+    let (held, rate) = (filled.held, filled.rate());
+    let what = format!("ingest of {} chunks to `indexed`", filled.written);
     table.measured(&what, Goal::AtLeast(1000.0), rate, " chunks/s", 0);
     let search = |query: String| ("/search", json!({"query": query, "limit": 10}));
-    let milliseconds = timed(&stack, &mut world, search).await?;
+    let milliseconds = timed(user, &mut world, search).await?;
     report("search", held, 10.0, milliseconds, table);
     let ask = |query: String| ("/ask", json!({"question": query, "provider": "extractive"}));
-    let milliseconds = timed(&stack, &mut world, ask).await?;
+    let milliseconds = timed(user, &mut world, ask).await?;
     report(
         "ask (extractive, over HTTP)",
         held,
@@ -65,6 +51,47 @@ pub async fn run(binary: &Path, chunks: usize, table: &mut Table) -> anyhow::Res
     stack.stop().await
 }
 
+/// What an ingest brought.
+pub struct Filled {
+    /// Chunks in the index.
+    pub held: usize,
+    /// Those of them that are new.
+    pub written: usize,
+    /// From the first upload to the last chunk.
+    pub seconds: f64,
+}
+
+impl Filled {
+    /// Chunks per second.
+    pub fn rate(&self) -> f64 {
+        self.written as f64 / self.seconds
+    }
+}
+
+/// Uploads until there are so many chunks more, all of them indexed.
+pub async fn fill(user: &Session, world: &mut World, chunks: usize) -> anyhow::Result<Filled> {
+    let (mut held, mut uploaded) = (count(user).await?, 0);
+    let first = held;
+    let started = Instant::now();
+    // The chunker decides how many chunks a document makes; batches until there are enough.
+    while held < first + chunks {
+        let per_document = (held - first).checked_div(uploaded).unwrap_or(10).max(1);
+        let missing = (first + chunks - held)
+            .div_ceil(per_document)
+            .clamp(1, 2000);
+        let documents: Vec<String> = (0..missing).map(|_| world.document()).collect();
+        upload(user, uploaded, documents).await?;
+        uploaded += missing;
+        user.settled().await?;
+        held = count(user).await?;
+    }
+    Ok(Filled {
+        held,
+        written: held - first,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
 fn report(what: &str, held: usize, goal: f64, mut milliseconds: Vec<f64>, table: &mut Table) {
     let what = |at: &str| format!("{what} at {held} chunks, {at}");
     let median = percentile(&mut milliseconds, 0.5);
@@ -73,20 +100,24 @@ fn report(what: &str, held: usize, goal: f64, mut milliseconds: Vec<f64>, table:
     table.measured(&what("p95"), Goal::AtMost(goal), p95, " ms", 2);
 }
 
-async fn count(stack: &Running) -> anyhow::Result<usize> {
-    let answer = stack
-        .send(Method::POST, "/collections/chunks/count", Some(&json!({})))
-        .await?;
-    Ok(answer["count"].as_u64().unwrap_or_default() as usize)
+async fn count(user: &Session) -> anyhow::Result<usize> {
+    let path = "/collections/chunks/count";
+    let request = user.request(Method::POST, path).json(&json!({}));
+    let answer = request.send().await?;
+    // The first chunk makes the collection.
+    if answer.status() == StatusCode::NOT_FOUND {
+        return Ok(0);
+    }
+    let told = session::told(path, answer).await?;
+    Ok(told["count"].as_u64().unwrap_or_default() as usize)
 }
 
-async fn upload(stack: &Running, first: usize, documents: Vec<String>) -> anyhow::Result<()> {
+async fn upload(user: &Session, first: usize, documents: Vec<String>) -> anyhow::Result<()> {
     futures_util::stream::iter(documents.into_iter().enumerate())
         .map(|(number, content)| async move {
             let name = format!("{:06}.txt", first + number);
             let body = json!({"filename": name, "content": content, "language": "en"});
-            stack
-                .send(Method::POST, "/documents", Some(&body))
+            user.send(Method::POST, "/documents", Some(&body))
                 .await
                 .map(drop)
         })
@@ -97,7 +128,7 @@ async fn upload(stack: &Running, first: usize, documents: Vec<String>) -> anyhow
 
 /// Milliseconds of one call after the other.
 async fn timed(
-    stack: &Running,
+    user: &Session,
     world: &mut World,
     request: impl Fn(String) -> (&'static str, serde_json::Value),
 ) -> anyhow::Result<Vec<f64>> {
@@ -105,7 +136,7 @@ async fn timed(
     for number in 0..WARMUP + QUERIES {
         let (path, body) = request(world.question());
         let started = Instant::now();
-        stack.send(Method::POST, path, Some(&body)).await?;
+        user.send(Method::POST, path, Some(&body)).await?;
         if number >= WARMUP {
             milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         }
@@ -114,13 +145,13 @@ async fn timed(
 }
 
 /// Texts of an invented language whose words are as unevenly common as those of real ones.
-struct World {
+pub struct World {
     rng: StdRng,
     words: Vec<String>,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let syllables = [
             "ka", "ro", "min", "tel", "su", "van", "der", "li", "pos", "en", "gra", "tu",
@@ -155,13 +186,13 @@ impl World {
         format!("{}. ", sentence.trim_end())
     }
 
-    fn document(&mut self) -> String {
+    pub fn document(&mut self) -> String {
         (0..SENTENCES_PER_DOCUMENT)
             .map(|_| self.sentence())
             .collect()
     }
 
-    fn question(&mut self) -> String {
+    pub fn question(&mut self) -> String {
         let mut question = String::from("what is");
         for _ in 0..6 {
             question.push(' ');

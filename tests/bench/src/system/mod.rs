@@ -1,28 +1,28 @@
 //! The binary as a user runs it: a process of its own, over HTTP.
 
 pub mod load;
+pub mod session;
 pub mod start;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context;
-use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use touchstone_stack::Service;
 
-/// Services with a port.
-const SERVICES: [&str; 8] = [
-    "gateway",
-    "auth",
-    "document",
-    "embedding",
-    "retrieval",
-    "generation",
-    "model",
-    "vector",
+pub use self::session::Session;
+
+/// What every measured stack is told: no quotas, a free port for operators, few words.
+pub const SETTINGS: [&str; 5] = [
+    "gateway.quota.limits.plan=load",
+    "gateway.quota.limits.anonymous=load",
+    "gateway.quota.limits.address.per_second=0",
+    "stack.admin_port=0",
+    "stack.log.filter=warn",
 ];
 
 /// The stack's binary, `touchstone` beside this one unless named.
@@ -39,13 +39,12 @@ pub fn binary(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
-/// A running stack with its demo user's key.
+/// A running stack with its demo user.
 pub struct Running {
     process: Child,
-    http: reqwest::Client,
-    gateway: String,
-    key: String,
     folder: TempDir,
+    /// The demo user at its gateway.
+    pub session: Session,
 }
 
 impl Running {
@@ -53,11 +52,11 @@ impl Running {
     pub async fn start(binary: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(binary);
-        command
-            .current_dir(folder.path())
-            .arg("--json")
-            .args(["--set", "stack.log.filter=warn"]);
-        for service in SERVICES {
+        command.current_dir(folder.path()).arg("--json");
+        for setting in SETTINGS {
+            command.args(["--set", setting]);
+        }
+        for service in Service::ALL {
             command.arg(format!("--{service}-port=0"));
         }
         command
@@ -75,36 +74,16 @@ impl Running {
                 .with_context(|| format!("no {pointer} in the banner"))
         };
         let (gateway, key) = (text("/urls/gateway")?, text("/demo/api_key")?);
-        let http = reqwest::Client::builder().build()?;
         Ok(Self {
             process,
-            http,
-            gateway,
-            key,
             folder,
+            session: Session::new(gateway, ("X-API-Key", key))?,
         })
     }
 
-    /// Sends a request as the demo user; anything but success is an error.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<Value> {
-        let request = self
-            .http
-            .request(method, format!("{}/api/v1{path}", self.gateway));
-        let request = request.header("X-API-Key", &self.key);
-        let request = match body {
-            Some(body) => request.json(body),
-            None => request,
-        };
-        let response = request.send().await?;
-        let status = response.status();
-        let body = response.text().await?;
-        anyhow::ensure!(status.is_success(), "{path} answered {status}: {body}");
-        Ok(serde_json::from_str(&body)?)
+    /// Where its gateway is.
+    pub fn gateway(&self) -> &str {
+        self.session.gateway()
     }
 
     /// Resident memory of the process in MiB.
@@ -118,20 +97,6 @@ impl Running {
             .trim_end_matches(" kB")
             .parse()?;
         Ok(kib / 1024.0)
-    }
-
-    /// Waits until no document is on its way.
-    pub async fn settled(&self) -> anyhow::Result<()> {
-        for status in ["queued", "parsed", "chunked", "embedded"] {
-            let path = format!("/documents?status={status}&limit=1");
-            while !self.send(Method::GET, &path, None).await?["items"]
-                .as_array()
-                .is_none_or(Vec::is_empty)
-            {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-        }
-        Ok(())
     }
 
     /// Ends the stack.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Running, percentile};
+use super::{Running, Session, percentile};
 use crate::table::{Goal, Table};
 
 const ROUNDS: usize = 5;
@@ -22,7 +22,7 @@ pub async fn run(binary: &Path, table: &mut Table) -> anyhow::Result<()> {
     for round in 0..ROUNDS {
         let started = Instant::now();
         let stack = Running::start(binary).await?;
-        first_answer(&stack).await?;
+        first_answer(&stack.session).await?;
         seconds.push(started.elapsed().as_secs_f64());
         if round + 1 == ROUNDS {
             tokio::time::sleep(IDLE).await;
@@ -49,12 +49,12 @@ pub async fn run(binary: &Path, table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// Asks until the demo corpus, which is still being indexed, gives a cited answer.
-async fn first_answer(stack: &Running) -> anyhow::Result<()> {
+async fn first_answer(user: &Session) -> anyhow::Result<()> {
     let question =
         json!({"question": "When was the lighthouse at Cape Verin lit for the first time?"});
     let started = Instant::now();
     loop {
-        let answer = stack.send(Method::POST, "/ask", Some(&question)).await?;
+        let answer = user.send(Method::POST, "/ask", Some(&question)).await?;
         let citations = answer["citations"].as_array().context("no citations")?;
         if !citations.is_empty() {
             return Ok(());
