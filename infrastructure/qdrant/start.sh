@@ -9,4 +9,5 @@ export QDRANT__SERVICE__API_KEY="$QDRANT_API_KEY"
 # The root file system is read-only.
 export QDRANT_INIT_FILE_PATH=/qdrant/storage/.qdrant-initialized
 cd /qdrant
-exec ./entrypoint.sh
+# Not through the image's own script: that one ends at SIGTERM before the server has.
+exec ./qdrant

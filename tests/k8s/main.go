@@ -70,15 +70,25 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	read, err := readSources(root)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	var problems []string
 	for _, kustomization := range kustomizations {
 		found := &findings{where: kustomization.path}
 		objects, foreign := build(filepath.Join(root, kustomization.path), found)
 		count := len(objects.all) + foreign
 		found.check(count >= kustomization.least, "has %d objects, fewer than %d", count, kustomization.least)
-		objects.checkWorkloads(found, known, template)
+		objects.checkWorkloads(found, known, template, read.grace)
 		objects.checkReferences(found)
-		objects.checkNetwork(found, kustomization.complete)
+		objects.checkNetwork(found, read.calls, kustomization.complete)
+		if strings.HasPrefix(kustomization.path, "k8s/overlays") {
+			objects.checkServers(found)
+		}
+		objects.checkAvailability(found)
+		objects.checkStreams(found, read.stream)
 		fmt.Printf("%-26s %3d objects, %d of foreign kinds, %d mistakes\n",
 			kustomization.path, count, foreign, len(found.lines))
 		problems = append(problems, found.lines...)
@@ -137,7 +147,7 @@ func build(path string, found *findings) (*objects, int) {
 		}
 		if resource.GetGvk().Group == "keda.sh" {
 			foreign++
-			checkScaledObject(text, found)
+			all.checkScaledObject(text, found)
 			continue
 		}
 		object, _, err := decoder.Decode(text, nil, nil)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -20,9 +21,6 @@ import (
 
 const namespace = "rag-system"
 
-// Seconds that a service gives its requests when it stops (`stack.shutdown_grace`).
-const shutdownGrace = 10
-
 // Pods of one kind.
 type workload struct {
 	kind, name string
@@ -32,12 +30,14 @@ type workload struct {
 
 // Everything that a kustomization makes.
 type objects struct {
-	all        map[string]runtime.Object
-	workloads  []workload
-	services   map[string]*corev1.Service
-	configs    map[string]*corev1.ConfigMap
-	accounts   map[string]*corev1.ServiceAccount
-	scalers    []*autoscalingv2.HorizontalPodAutoscaler
+	all       map[string]runtime.Object
+	workloads []workload
+	services  map[string]*corev1.Service
+	configs   map[string]*corev1.ConfigMap
+	accounts  map[string]*corev1.ServiceAccount
+	scalers   []*autoscalingv2.HorizontalPodAutoscaler
+	// Fewest pods of what KEDA scales.
+	scaled     map[string]int32
 	budgets    []*policyv1.PodDisruptionBudget
 	policies   []*networkingv1.NetworkPolicy
 	ingresses  []*networkingv1.Ingress
@@ -50,6 +50,7 @@ func newObjects() *objects {
 		services: map[string]*corev1.Service{},
 		configs:  map[string]*corev1.ConfigMap{},
 		accounts: map[string]*corev1.ServiceAccount{},
+		scaled:   map[string]int32{},
 	}
 }
 
@@ -102,7 +103,7 @@ func (o *objects) workload(kind, name string) *workload {
 }
 
 // What every pod must be like.
-func (o *objects) checkWorkloads(found *findings, known map[string]bool, secrets map[string]map[string]bool) {
+func (o *objects) checkWorkloads(found *findings, known map[string]bool, secrets map[string]map[string]bool, grace time.Duration) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks())
 	if err != nil {
 		found.add("%v", err)
@@ -125,12 +126,12 @@ func (o *objects) checkWorkloads(found *findings, known map[string]bool, secrets
 			o.checkVolume(found, name, volume, secrets)
 		}
 		for _, container := range spec.Containers {
-			o.checkContainer(found, name, w, container, known, secrets)
+			o.checkContainer(found, name, w, container, known, secrets, grace)
 		}
 	}
 }
 
-func (o *objects) checkContainer(found *findings, name string, w workload, container corev1.Container, known map[string]bool, secrets map[string]map[string]bool) {
+func (o *objects) checkContainer(found *findings, name string, w workload, container corev1.Container, known map[string]bool, secrets map[string]map[string]bool, grace time.Duration) {
 	_, cpu := container.Resources.Requests[corev1.ResourceCPU]
 	_, memory := container.Resources.Limits[corev1.ResourceMemory]
 	found.check(cpu && memory, "%s: no processor is asked for, or memory is not limited", name)
@@ -144,9 +145,13 @@ func (o *objects) checkContainer(found *findings, name string, w workload, conta
 		found.check(container.StartupProbe != nil && container.ReadinessProbe != nil && container.LivenessProbe != nil, "%s lacks a probe", name)
 		if container.Lifecycle == nil || container.Lifecycle.PreStop == nil || container.Lifecycle.PreStop.Sleep == nil {
 			found.add("%s does not wait before it stops", name)
-		} else if grace := w.template.Spec.TerminationGracePeriodSeconds; grace != nil {
-			needed := container.Lifecycle.PreStop.Sleep.Seconds + shutdownGrace
-			found.check(*grace > needed, "%s is killed after %d s, it needs %d", name, *grace, needed)
+		} else if killed := w.template.Spec.TerminationGracePeriodSeconds; killed != nil {
+			waits := time.Duration(container.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+			// What stops after its requests (relays, batches) has the grace once more.
+			needed := waits + 2*grace
+			found.check(time.Duration(*killed)*time.Second > needed, "%s is killed after %d s, it needs %s", name, *killed, needed)
+			noticed := time.Duration(container.ReadinessProbe.PeriodSeconds) * time.Second
+			found.check(waits >= 2*noticed, "%s stops %s after it is told, before its callers notice", name, waits)
 		}
 	}
 	volumes := map[string]bool{}
@@ -327,7 +332,7 @@ type scaledObject struct {
 	} `json:"spec"`
 }
 
-func checkScaledObject(text []byte, found *findings) {
+func (o *objects) checkScaledObject(text []byte, found *findings) {
 	var object scaledObject
 	if err := yaml.UnmarshalStrict(text, &object); err != nil {
 		found.add("ScaledObject: %v", err)
@@ -335,6 +340,7 @@ func checkScaledObject(text []byte, found *findings) {
 	}
 	found.check(object.Namespace == namespace, "ScaledObject/%s is in the namespace `%s`", object.Name, object.Namespace)
 	found.check(object.Spec.MinReplicaCount <= object.Spec.MaxReplicaCount, "ScaledObject/%s: fewer at most than at least", object.Name)
+	o.scaled[object.Spec.ScaleTargetRef.Name] = int32(object.Spec.MinReplicaCount)
 	found.check(len(object.Spec.Triggers) > 0, "ScaledObject/%s has no trigger", object.Name)
 }
 

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::client::PATIENCE;
+use crate::support::client::{PATIENCE, address};
 use crate::support::{Client, Process};
 
 const QUICK_ROUNDS: u64 = 3;
@@ -83,7 +83,7 @@ async fn nothing_accepted_is_lost_doubled_or_stuck() {
 
 async fn log_in(gateway: &str) -> Client {
     let client = Client::anonymous(gateway);
-    let account = json!({"email": "crash@example.org", "password": "correct horse battery"});
+    let account = json!({"email": address("crash"), "password": "correct horse battery"});
     let tokens = client.post("/auth/login", &account).await.ok();
     client.with_token(tokens["access_token"].as_str().unwrap())
 }

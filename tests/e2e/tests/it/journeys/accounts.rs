@@ -1,16 +1,18 @@
 use serde_json::json;
 
 use crate::support::Client;
+use crate::support::client::address;
 
 pub async fn register_log_in_refresh_log_out(gateway: &str) {
     let client = Client::anonymous(gateway);
-    let account = json!({"email": "ada@example.org", "password": "correct horse battery"});
+    let ada = address("ada");
+    let account = json!({"email": ada, "password": "correct horse battery"});
     client.post("/auth/register", &account).await.ok();
     let again = client.post("/auth/register", &account).await;
     assert_eq!(again.status.as_u16(), 409, "{}", again.body);
     let tokens = client.post("/auth/login", &account).await.ok();
     let user = client.with_token(tokens["access_token"].as_str().unwrap());
-    assert_eq!(user.get("/auth/me").await.ok()["email"], "ada@example.org");
+    assert_eq!(user.get("/auth/me").await.ok()["email"], *ada);
     let refresh = |token: &serde_json::Value| json!({"refresh_token": token});
     let first = &tokens["refresh_token"];
     let second = client.post("/auth/refresh", &refresh(first)).await.ok();
@@ -42,8 +44,8 @@ pub async fn register_log_in_refresh_log_out(gateway: &str) {
         client.post("/auth/refresh", &logout).await.status.as_u16(),
         401
     );
-    let wrong = json!({"email": "ada@example.org", "password": "wrong password"});
-    let unknown = json!({"email": "nobody@example.org", "password": "wrong password"});
+    let wrong = json!({"email": ada, "password": "wrong password"});
+    let unknown = json!({"email": address("nobody"), "password": "wrong password"});
     let (wrong, unknown) = (
         client.post("/auth/login", &wrong).await,
         client.post("/auth/login", &unknown).await,
@@ -61,7 +63,7 @@ pub async fn api_keys_open_the_door_until_deleted(gateway: &str) {
         .await
         .ok();
     let key = user.with_token(created["key"].as_str().unwrap());
-    assert_eq!(key.get("/auth/me").await.ok()["email"], "keys@example.org");
+    assert_eq!(key.get("/auth/me").await.ok()["email"], *address("keys"));
     key.get("/documents").await.ok();
     let listed = user.get("/auth/api-keys").await.ok();
     assert!(

@@ -1,5 +1,6 @@
 //! What people do with the stack: with all services in one process, with a process per service over
-//! HTTP, and the same on real servers. The journeys are the same text.
+//! HTTP, the same on real servers, and against a deployment that is there already. The journeys are the
+//! same text.
 
 mod accounts;
 mod answers;
@@ -11,14 +12,13 @@ use crate::support::{Deployment, Mode, Servers};
 
 macro_rules! journeys {
     ($($module:ident :: $journey:ident),+ $(,)?) => {
-        /// One deployment walks every journey, each in tenants of its own.
-        async fn walk(mode: &str, deployment: Deployment) {
+        /// Every journey, each in tenants of its own.
+        async fn walk_at(mode: &str, gateway: &str) {
             $(
                 let name = concat!(stringify!($module), "::", stringify!($journey));
                 println!("{mode}: {name}");
-                Box::pin($module::$journey(&deployment.gateway)).await;
+                Box::pin($module::$journey(gateway)).await;
             )+
-            deployment.stop().await;
         }
     };
 }
@@ -40,6 +40,23 @@ journeys! {
     answers::every_service_tells_its_state,
     openai::chat_completions_answer_whole_and_streamed,
     bad_input::every_bad_request_has_its_code,
+}
+
+/// One deployment walks every journey and ends.
+async fn walk(mode: &str, deployment: Deployment) {
+    walk_at(mode, &deployment.gateway).await;
+    deployment.stop().await;
+}
+
+/// `TOUCHSTONE_E2E_URL` names the gateway of a deployment: compose, a cluster, another machine. Its users
+/// must be allowed some thousand requests a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journeys_pass_against_a_deployment_that_is_there() {
+    let Some(gateway) = touchstone_config::variable("TOUCHSTONE_E2E_URL") else {
+        eprintln!("SKIPPED: no deployment to walk through: TOUCHSTONE_E2E_URL is not set");
+        return;
+    };
+    walk_at(&gateway, gateway.trim_end_matches('/')).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

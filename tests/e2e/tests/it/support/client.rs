@@ -1,3 +1,5 @@
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -7,6 +9,13 @@ use touchstone_api::generation::AskEvent;
 
 /// Longest wait for anything: generous, because nothing here is a measurement.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The login name of a user that no other run has: a deployment may see several.
+pub fn address(name: &str) -> String {
+    static RUN: OnceLock<u64> = OnceLock::new();
+    let run = RUN.get_or_init(|| RandomState::new().hash_one(()));
+    format!("{name}-{run:x}@example.org")
+}
 
 /// A user of the gateway.
 #[derive(Clone)]
@@ -79,8 +88,7 @@ impl Client {
     /// A new tenant with one user.
     pub async fn register(base: &str, name: &str) -> Self {
         let client = Self::anonymous(base);
-        let body =
-            json!({"email": format!("{name}@example.org"), "password": "correct horse battery"});
+        let body = json!({"email": address(name), "password": "correct horse battery"});
         let tokens = client.post("/auth/register", &body).await.ok();
         client.with_token(tokens["access_token"].as_str().unwrap())
     }
@@ -96,7 +104,25 @@ impl Client {
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
+        let mut response;
+        let mut next = Some(request);
+        // Deployments have limits: who is told to come later does so.
+        loop {
+            let request = next.take().unwrap();
+            next = request.try_clone();
+            response = request.send().await.unwrap();
+            let wait = response.headers().get("retry-after");
+            let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
+            match wait {
+                Some(wait)
+                    if response.status() == StatusCode::TOO_MANY_REQUESTS && next.is_some() =>
+                {
+                    assert!(wait <= PATIENCE.as_secs(), "{wait} s to wait");
+                    tokio::time::sleep(Duration::from_secs(wait)).await;
+                }
+                _ => break,
+            }
+        }
         let status = response.status();
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
