@@ -38,15 +38,6 @@ pub enum Error {
     /// The body of an answer broke off while others waited for it.
     #[error("the service `{0}` did not finish its answer")]
     CutShort(&'static str),
-    /// The connection of a WebSocket could not be made.
-    #[error("the service `{service}` did not accept a WebSocket")]
-    Upgrade {
-        /// Which service.
-        service: &'static str,
-        /// Why.
-        #[source]
-        source: hyper::Error,
-    },
     /// A page of another origin wants a WebSocket.
     #[error("pages of this origin may not open WebSockets here")]
     Origin,
@@ -92,7 +83,9 @@ impl Error {
             TransportError::Unmounted(_) | TransportError::Connect(_) => {
                 Self::ServiceUnavailable { service, source }
             }
-            TransportError::Broken(_) | TransportError::Path(_) => Self::Broken { service, source },
+            TransportError::Broken(_) | TransportError::Upgrade(_) | TransportError::Path(_) => {
+                Self::Broken { service, source }
+            }
         }
     }
 }
@@ -114,7 +107,6 @@ impl Classify for Error {
             | Self::Broken { .. }
             | Self::Rejected { .. }
             | Self::CutShort(_)
-            | Self::Upgrade { .. }
             | Self::TooManyWebSockets => ErrorKind::Unavailable,
             Self::Origin => ErrorKind::Forbidden,
             Self::Deadline => ErrorKind::Timeout,
@@ -129,9 +121,7 @@ impl Classify for Error {
     fn code(&self) -> &'static str {
         match self {
             Self::ServiceUnavailable { .. } => "gateway.service_unavailable",
-            Self::Broken { .. } | Self::CutShort(_) | Self::Upgrade { .. } => {
-                "gateway.service_broke_off"
-            }
+            Self::Broken { .. } | Self::CutShort(_) => "gateway.service_broke_off",
             Self::Rejected { source, .. } => match source {
                 Rejected::BreakerOpen { .. } => "gateway.breaker_open",
                 Rejected::Overloaded { .. } => "gateway.overloaded",

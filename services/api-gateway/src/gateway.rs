@@ -51,7 +51,7 @@ impl Gateway {
             health: HealthBoard::default(),
             specification: Specification::default(),
             traffic: Traffic::new(&config.cache),
-            policies: Upstreams::new(config.upstreams, Metrics::decisions(&deps.metrics), ledger),
+            policies: Upstreams::new(config.upstreams, deps.mesh.decisions().clone(), ledger),
             web_sockets: Places::new(&config.websocket),
             life: life.clone(),
             config,

@@ -114,15 +114,6 @@ impl Metrics {
         }
     }
 
-    /// What policies decided.
-    pub fn decisions(registry: &Registry) -> crate::traffic::Decisions {
-        let scope = registry.scope("gateway");
-        scope.counter_by(
-            "decisions",
-            "Decisions of the policies, by policy and action",
-        )
-    }
-
     pub fn degraded(&self, rung: Rung) {
         let rung = match rung {
             Rung::Passages => "passages",

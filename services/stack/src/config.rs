@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use touchstone_config::{Error, Loader, Problems, Secret, Section, credentials};
 use touchstone_telemetry::LogFormat;
 
-use crate::Service;
+use crate::{MeshConfig, Service};
 
 /// What the stack is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct StackConfig {
     /// How long to wait at the start for servers that are not up yet.
     #[serde(with = "humantime_serde")]
     pub startup_wait: Duration,
+    /// How calls among services are protected.
+    pub mesh: MeshConfig,
     /// Logs.
     pub log: LogConfig,
     /// Demo data.
@@ -174,6 +176,7 @@ impl Section for StackConfig {
             "startup_wait",
             "must be at most 10m",
         );
+        self.mesh.check(problems);
         let demo = self.demo.enabled && self.profile == Profile::Production;
         problems.check(
             !demo,

@@ -142,7 +142,8 @@ impl Stack {
         Box::pin(servers::check(&settings, &plan.services)).await?;
         let clock = Arc::new(SystemClock);
         let service_key = service_key(&settings.stack.service_key, &plan)?;
-        let mesh = Mesh::new(service_key.clone(), clock.clone());
+        let metrics = Metrics::new();
+        let mesh = mesh(&settings, &service_key, &metrics);
         let jwt_secret = settings.auth.jwt_secret.clone();
         let jwt_secret = (!jwt_secret.is_empty()).then(|| jwt_secret.expose().as_bytes());
         let verifier = Verifier::new(
@@ -159,7 +160,7 @@ impl Stack {
         let common = Common {
             mesh,
             verifier: Arc::new(verifier),
-            metrics: Metrics::new(),
+            metrics,
             clock,
             ids: IdSource::system(),
             recorder,
@@ -344,6 +345,14 @@ fn lock(settings: &Settings, plan: &Plan) -> Result<Vec<DirLock>, StartError> {
             })
         })
         .collect()
+}
+
+/// Calls among services, protected as configured; no service is known yet.
+fn mesh(settings: &Settings, service_key: &ServiceKey, metrics: &Metrics) -> Mesh {
+    let protection = settings.stack.mesh.protection();
+    let mesh = Mesh::protected(service_key.clone(), Arc::new(SystemClock), protection);
+    mesh.show(metrics);
+    mesh
 }
 
 fn service_key(secret: &Secret, plan: &Plan) -> Result<ServiceKey, StartError> {

@@ -58,6 +58,6 @@ impl DocumentClient {
         caller: &Caller,
         request: &PassagesRequest,
     ) -> Result<PassagesResponse, ClientError> {
-        self.0.read(caller, "/documents/passages", request).await
+        self.0.search(caller, "/documents/passages", request).await
     }
 }

@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod decisions;
 mod error;
 mod mesh;
+mod protection;
 mod service;
 pub mod sse;
 mod transport;
+mod upgrade;
 
 mod analytics;
 mod auth;
@@ -20,16 +23,19 @@ mod vector;
 pub use address::{Address, AddressError};
 pub use analytics::AnalyticsClient;
 pub use auth::{AuthClient, AuthKeys};
+pub use decisions::Decisions;
 pub use document::DocumentClient;
 pub use embedding::EmbeddingClient;
 pub use error::ClientError;
 pub use generation::{GenerationClient, decode_ask_event};
-pub use mesh::{Mesh, ServiceState, default_protection};
+pub use mesh::{Mesh, ServiceState};
 pub use model::ModelClient;
+pub use protection::Protection;
 pub use recorder::{Recorder, Recording};
 pub use retrieval::RetrievalClient;
 pub use service::ServiceClient;
 pub use transport::{Transport, TransportError};
+pub use upgrade::Upgrades;
 pub use vector::VectorClient;
 
 use std::sync::Arc;

@@ -8,12 +8,16 @@ use axum::Router;
 use http::Uri;
 use serde::Serialize;
 use touchstone_identity::ServiceKey;
+use touchstone_resilience::breaker::State;
 use touchstone_resilience::layers::{self, Balanced, Stack};
-use touchstone_resilience::upstream::{Config, InstanceSnapshot, Snapshot};
-use touchstone_resilience::{Decision, Monotonic, Observer, Upstream, bulkhead};
+use touchstone_resilience::upstream::{InstanceSnapshot, Snapshot};
+use touchstone_resilience::{Decision, Monotonic, Observer, Upstream};
+use touchstone_telemetry::Metrics;
 use touchstone_types::Clock;
 
 use crate::Address;
+use crate::decisions::Decisions;
+use crate::protection::Protection;
 use crate::transport::{HttpClient, Transport, TransportError, http_client};
 
 /// How often names are looked up.
@@ -32,7 +36,7 @@ struct Inner {
     service_key: ServiceKey,
     clock: Arc<dyn Clock>,
     monotonic: Monotonic,
-    config: Config,
+    protection: Protection,
     observer: Arc<Relay>,
 }
 
@@ -47,9 +51,43 @@ struct Target {
     balances: Vec<Balanced<Transport>>,
 }
 
-/// Passes decisions on to whoever observes the mesh.
+/// The mesh, for who lives in it and must not keep it alive.
+pub(crate) struct Weak(std::sync::Weak<Inner>);
+
+impl Weak {
+    /// Of each service, the instances that are asked, and those that are not because they fail.
+    pub(crate) fn instances(&self) -> Vec<(String, [i64; 2])> {
+        let Some(inner) = self.0.upgrade() else {
+            return Vec::new();
+        };
+        let mesh = Mesh { inner };
+        let targets = mesh.targets();
+        let counted = targets.iter().map(|(service, target)| {
+            // Whoever balances calls for itself has breakers of its own.
+            let mut ejected = BTreeSet::new();
+            let mut known = 0;
+            for balance in &target.balances {
+                let instances = balance.snapshot();
+                known = instances.len();
+                let fails = instances
+                    .into_iter()
+                    .filter(|instance| instance.breaker.state != State::Closed);
+                ejected.extend(fails.map(|instance| instance.name));
+            }
+            let ejected = ejected.len().min(known);
+            let counts = [known - ejected, ejected].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+            (service.clone(), counts)
+        });
+        counted.collect()
+    }
+}
+
+/// Counts decisions and passes them on to whoever observes the mesh.
 #[derive(Debug, Default)]
-struct Relay(OnceLock<Arc<dyn Observer>>);
+struct Relay {
+    decisions: Decisions,
+    observer: OnceLock<Arc<dyn Observer>>,
+}
 
 impl Observer for Relay {
     fn decided(&self, decision: Decision) {
@@ -62,7 +100,8 @@ impl Observer for Relay {
             decision.target,
             decision.state
         );
-        if let Some(observer) = self.0.get() {
+        self.decisions.count(&decision);
+        if let Some(observer) = self.observer.get() {
             observer.decided(decision);
         }
     }
@@ -78,34 +117,25 @@ pub struct ServiceState {
     pub instances: Vec<InstanceSnapshot>,
 }
 
-/// How calls among services are protected unless told otherwise. The places are many: a service
-/// bounds its own work, and these only stop what has run away.
-pub fn default_protection() -> Config {
-    Config {
-        bulkhead: bulkhead::Config {
-            most: 1024,
-            queue: 256,
-            ..bulkhead::Config::default()
-        },
-        ..Config::default()
-    }
-}
-
 impl Mesh {
     /// A mesh without services; `service_key` vouches for its members.
     pub fn new(service_key: ServiceKey, clock: Arc<dyn Clock>) -> Self {
-        Self::protected(service_key, clock, default_protection())
+        Self::protected(service_key, clock, Protection::default())
     }
 
     /// A mesh whose calls are protected as told.
-    pub fn protected(service_key: ServiceKey, clock: Arc<dyn Clock>, config: Config) -> Self {
+    pub fn protected(
+        service_key: ServiceKey,
+        clock: Arc<dyn Clock>,
+        protection: Protection,
+    ) -> Self {
         let inner = Inner {
             targets: RwLock::default(),
             http: Arc::new(http_client()),
             service_key,
             clock,
             monotonic: Monotonic::start(),
-            config,
+            protection,
             observer: Arc::default(),
         };
         Self {
@@ -158,9 +188,21 @@ impl Mesh {
 
     /// Tells every decision of the mesh's policies to `observer`; only the first one is told.
     pub fn observe(&self, observer: Arc<dyn Observer>) {
-        if self.inner.observer.0.set(observer).is_err() {
+        if self.inner.observer.observer.set(observer).is_err() {
             tracing::warn!("the mesh has an observer already");
         }
+    }
+
+    /// Counts of what was decided, for those who have policies of their own around their calls.
+    pub fn decisions(&self) -> &Decisions {
+        &self.inner.observer.decisions
+    }
+
+    /// Shows in `metrics` what the policies decide and how many instances each service has; once for
+    /// a mesh.
+    pub fn show(&self, metrics: &Metrics) {
+        let mesh = Weak(Arc::downgrade(&self.inner));
+        self.decisions().show(metrics, mesh);
     }
 
     /// Forgets every service; breaks the circle of routers that hold the mesh that holds them.
@@ -237,6 +279,11 @@ impl Mesh {
         .collect()
     }
 
+    /// How calls are protected.
+    pub fn protection(&self) -> &Protection {
+        &self.inner.protection
+    }
+
     /// The key that vouches for this deployment's services.
     pub fn service_key(&self) -> &ServiceKey {
         &self.inner.service_key
@@ -271,7 +318,7 @@ impl Mesh {
     ) {
         let upstream = Upstream::new(
             &*service,
-            self.inner.config,
+            self.inner.protection.policies,
             self.inner.monotonic,
             self.inner.observer.clone(),
         );
@@ -339,6 +386,7 @@ fn balance(
     is_single: bool,
 ) -> Balanced<Transport> {
     match instances {
+        [(_, only @ Transport::InProcess(_))] => Balanced::local(upstream, only.clone()),
         [(_, only)] if is_single => Balanced::single(upstream, only.clone()),
         several => Balanced::new(upstream, several.iter().cloned()),
     }

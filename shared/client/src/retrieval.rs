@@ -19,6 +19,6 @@ impl RetrievalClient {
         caller: &Caller,
         request: &SearchRequest,
     ) -> Result<SearchResponse, ClientError> {
-        self.0.read(caller, "/search", request).await
+        self.0.search(caller, "/search", request).await
     }
 }

@@ -12,14 +12,12 @@ use touchstone_api::Problem;
 use touchstone_api::headers::{REQUEST_ID, TRACEPARENT};
 use touchstone_error::ErrorKind;
 use touchstone_identity::{Caller, RequestContext};
-use touchstone_resilience::layers::{Deadline, Repeatable};
+use touchstone_resilience::layers::{Deadline, Hedgeable, Repeatable};
 use touchstone_resilience::{Class, Rejected};
 use tower::Service;
 
 use crate::{ClientError, Mesh, TransportError};
 
-/// Longest call without a deadline of the caller.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer that is read into memory.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
@@ -74,6 +72,30 @@ impl ServiceClient {
             Some(body),
         )?;
         request.extensions_mut().insert(Repeatable);
+        self.exchange(&caller.context, request).await
+    }
+
+    /// As [`ServiceClient::read`], for what somebody waits for: a second attempt is made when it is
+    /// later than 95 % of its kind.
+    pub async fn search<Req, Resp>(
+        &self,
+        caller: &Caller,
+        path: &str,
+        body: &Req,
+    ) -> Result<Resp, ClientError>
+    where
+        Req: Serialize + Sync,
+        Resp: DeserializeOwned,
+    {
+        let mut request = self.request(
+            Some(caller),
+            &caller.context,
+            Method::POST,
+            path,
+            Some(body),
+        )?;
+        request.extensions_mut().insert(Repeatable);
+        request.extensions_mut().insert(Hedgeable);
         self.exchange(&caller.context, request).await
     }
 
@@ -154,7 +176,7 @@ impl ServiceClient {
         }
         let deadline = match context.deadline {
             Some(deadline) => deadline.into(),
-            None => tokio::time::Instant::now() + DEFAULT_TIMEOUT,
+            None => tokio::time::Instant::now() + self.mesh.protection().deadline,
         };
         // The layers tell the service what is left of it.
         builder = builder
@@ -266,7 +288,8 @@ impl ServiceClient {
         context: &RequestContext,
         work: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, ClientError> {
-        let left = context.remaining().unwrap_or(DEFAULT_TIMEOUT);
+        let left = context.remaining();
+        let left = left.unwrap_or(self.mesh.protection().deadline);
         match tokio::time::timeout(left, work).await {
             Ok(result) => result,
             Err(_) => Err(ClientError::Timeout { service: self.to }),

@@ -16,6 +16,8 @@ use touchstone_resilience::Rejected;
 use touchstone_resilience::layers::CallError;
 use tower::{Service, ServiceExt};
 
+use crate::upgrade::Upgrades;
+
 /// Shorter than the servers keep idle connections, so that a reused one is alive.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,6 +61,9 @@ pub enum TransportError {
     /// The connection broke, or the answer was not HTTP.
     #[error("the connection broke")]
     Broken(#[source] hyper_util::client::legacy::Error),
+    /// The connection within this process broke that was to become another protocol's.
+    #[error("the service did not consent to another protocol")]
+    Upgrade(#[source] hyper::Error),
     /// A policy ended the call.
     #[error("the call was not made, or not waited for")]
     Rejected(#[from] Rejected),
@@ -79,7 +84,7 @@ impl CallError for TransportError {
         match self {
             Self::Rejected(rejected) => rejected.never_sent(),
             Self::Unmounted(_) | Self::Connect(_) | Self::Path(_) => true,
-            Self::Broken(_) => false,
+            Self::Broken(_) | Self::Upgrade(_) => false,
         }
     }
 }
@@ -95,6 +100,11 @@ impl Service<Request<Body>> for Transport {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Self::InProcess(router) = self
+            && let Some(upgrades) = request.extensions_mut().remove::<Upgrades>()
+        {
+            return Box::pin(upgrades.call(router.clone(), request));
+        }
         match self {
             Self::Http { base, client } => {
                 let target = match join(base, request.uri()) {

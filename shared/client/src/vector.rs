@@ -92,7 +92,8 @@ impl VectorClient {
         collection: &str,
         request: &QueryRequest,
     ) -> Result<QueryResponse, ClientError> {
-        self.read(caller, collection, "query", request).await
+        let path = format!("/collections/{collection}/query");
+        self.0.search(caller, &path, request).await
     }
 
     /// `POST /collections/{name}/scroll`.

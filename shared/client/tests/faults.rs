@@ -13,12 +13,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::StreamExt;
 use http::Method;
-use touchstone_client::{ClientError, Mesh, ServiceClient, default_protection};
+use touchstone_client::{ClientError, Mesh, Protection, ServiceClient};
 use touchstone_error::{Classify, ErrorKind};
 use touchstone_identity::{Caller, ServiceKey};
 use touchstone_lifecycle::{Lifecycle, Listener};
 use touchstone_resilience::breaker::State;
-use touchstone_resilience::upstream::Config;
 use touchstone_testing::faults::{Fault, TcpProxy};
 use touchstone_types::{IdSource, SystemClock};
 
@@ -86,10 +85,10 @@ struct World {
 
 impl World {
     async fn new(count: usize) -> Self {
-        Self::with(count, &default_protection()).await
+        Self::with(count, Protection::default()).await
     }
 
-    async fn with(count: usize, config: &Config) -> Self {
+    async fn with(count: usize, protection: Protection) -> Self {
         let life = Lifecycle::new();
         let mut instances = Vec::new();
         for _ in 0..count {
@@ -97,7 +96,7 @@ impl World {
         }
         let clock = Arc::new(SystemClock);
         let key = ServiceKey::new(&[7; 32]).unwrap();
-        let mesh = Mesh::protected(key, clock.clone(), *config);
+        let mesh = Mesh::protected(key, clock.clone(), protection);
         let urls: Vec<String> = instances
             .iter()
             .map(|instance| instance.proxy.url("http"))
@@ -116,6 +115,10 @@ impl World {
 
     async fn read(&self) -> Result<u64, ClientError> {
         self.client.read(&self.caller, "/work", &()).await
+    }
+
+    async fn search(&self) -> Result<u64, ClientError> {
+        self.client.search(&self.caller, "/work", &()).await
     }
 
     async fn write(&self) -> Result<u64, ClientError> {
@@ -252,17 +255,23 @@ async fn a_slow_upstream_costs_its_deadline_and_no_more() {
 
 #[tokio::test]
 async fn a_silent_instance_is_left_after_the_time_of_an_attempt() {
-    let mut config = default_protection();
-    config.retry.attempt_timeout = Some(Duration::from_millis(200));
-    let world = World::with(2, &config).await;
+    let mut config = Protection::default();
+    config.policies.retry.attempt_timeout = Some(Duration::from_millis(200));
+    let world = World::with(2, config).await;
     for _ in 0..20 {
         world.read().await.unwrap();
     }
-    world.instances[0].proxy.set(Fault::Blackhole).await;
+    let silent = &world.instances[0].proxy;
+    silent.set(Fault::Blackhole).await;
+    let begin = Instant::now();
+    // It may have looked slow for a while, and is asked again when that has faded.
+    while silent.hits() == 0 {
+        world.read().await.unwrap();
+        assert!(begin.elapsed() < Duration::from_mins(1));
+    }
     for _ in 0..40 {
         world.read().await.unwrap();
     }
-    assert!(world.instances[0].proxy.hits() > 0);
 }
 
 #[tokio::test]
@@ -341,4 +350,64 @@ async fn a_name_is_looked_up_and_its_instances_are_used() {
         () = patience => {}
     }
     assert_eq!(world.read().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_search_at_a_silent_instance_is_answered_by_another_one() {
+    let mut protection = Protection::default();
+    protection.policies.hedge.share = 0.5;
+    let world = World::with(2, protection).await;
+    let metrics = touchstone_telemetry::Metrics::new();
+    world.mesh.show(&metrics);
+    for _ in 0..60 {
+        world.search().await.unwrap();
+    }
+    let silent = &world.instances[0].proxy;
+    silent.set(Fault::Blackhole).await;
+    let begin = Instant::now();
+    while silent.hits() == 0 {
+        assert_eq!(world.search().await.unwrap(), 1);
+        assert!(begin.elapsed() < Duration::from_mins(1));
+    }
+    let shown = metrics.scope("sample").encode();
+    let labels = "policy=\"hedge\",action=\"hedged\",upstream=\"sample\"";
+    let hedged = format!("touchstone_mesh_decisions_total{{{labels}}}");
+    assert!(shown.contains(&hedged), "{shown}");
+}
+
+#[tokio::test]
+async fn what_is_retried_and_who_is_ejected_is_shown_by_every_service() {
+    let world = World::new(2).await;
+    let metrics = touchstone_telemetry::Metrics::new();
+    world.mesh.show(&metrics);
+    world.instances[0].then(&[503]);
+    while world.state(0) == State::Closed {
+        world.read().await.unwrap();
+    }
+    for service in ["sample", "other"] {
+        let shown = metrics.scope(service).encode();
+        for (metric, labels, value) in [
+            (
+                "decisions_total",
+                "policy=\"retry\",action=\"retried\"",
+                None,
+            ),
+            (
+                "decisions_total",
+                "policy=\"breaker\",action=\"opened\"",
+                Some(1),
+            ),
+            ("instances", "state=\"asked\"", Some(1)),
+            ("instances", "state=\"ejected\"", Some(1)),
+        ] {
+            let line = shown.lines().find(|line| {
+                line.starts_with(&format!("touchstone_mesh_{metric}{{"))
+                    && line.contains(labels)
+                    && line.contains("upstream=\"sample\"")
+            });
+            let line = line.unwrap_or_else(|| panic!("{metric} {labels}: {shown}"));
+            let shows = value.is_none_or(|value: u32| line.ends_with(&format!(" {value}")));
+            assert!(shows, "{line}");
+        }
+    }
 }

@@ -40,6 +40,26 @@ pub enum Action {
     FellBack,
 }
 
+impl Action {
+    /// The name in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Rejected => "rejected",
+            Self::Shed => "shed",
+            Self::Expired => "expired",
+            Self::Retried => "retried",
+            Self::GaveUp => "gave_up",
+            Self::Hedged => "hedged",
+            Self::Opened => "opened",
+            Self::Probed => "probed",
+            Self::Closed => "closed",
+            Self::Degraded => "degraded",
+            Self::FellBack => "fell_back",
+        }
+    }
+}
+
 /// One decision of one policy.
 #[derive(Clone, Debug, Serialize)]
 pub struct Decision {

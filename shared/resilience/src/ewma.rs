@@ -93,6 +93,14 @@ impl Load {
         debug_assert!(updated.is_ok(), "the closure always updates");
     }
 
+    /// Takes a call that was given up after `took`: it would have taken longer. Says nothing when
+    /// more was expected anyway.
+    pub fn at_least(&self, now: Instant, took: Duration) {
+        if took > self.expected(now) {
+            self.observe(now, took);
+        }
+    }
+
     /// Takes a failure.
     pub fn fail(&self, now: Instant) {
         self.observe(now, self.config.penalty);
@@ -180,6 +188,16 @@ mod tests {
         let expected = load.expected(at(6)).as_millis();
         assert!((755..766).contains(&expected), "{expected}");
         assert!(load.expected(at(60)) < Duration::from_millis(1));
+    }
+
+    #[test]
+    fn calls_that_were_given_up_only_raise_what_is_expected() {
+        let load = Load::new(Config::default(), at(0));
+        load.observe(at(0), Duration::from_millis(40));
+        load.at_least(at(0), Duration::from_millis(5));
+        assert_eq!(load.expected(at(0)), Duration::from_millis(40));
+        load.at_least(at(0), Duration::from_millis(900));
+        assert_eq!(load.expected(at(0)), Duration::from_millis(900));
     }
 
     #[test]

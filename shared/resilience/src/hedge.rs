@@ -12,7 +12,7 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Second attempts per call.
+    /// Second attempts per call; 0 turns them off.
     pub share: f64,
     /// Shortest wait before a second attempt.
     #[serde(with = "humantime_serde")]
@@ -49,8 +49,11 @@ impl Hedge {
     }
 
     /// Counts a call, and tells how long to wait for it before a second attempt; `None` while too
-    /// little is known of what is usual.
+    /// little is known of what is usual, and when there shall be none.
     pub fn wait(&self, now: Instant, latency: &Latency) -> Option<Duration> {
+        if self.config.share <= 0.0 {
+            return None;
+        }
         self.budget.deposit(now);
         let late = latency.late(now)?;
         Some(late.max(self.config.least_wait))

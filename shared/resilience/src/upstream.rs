@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -115,6 +115,7 @@ struct Inner {
     latencies: RwLock<HashMap<u64, Arc<Latency>>>,
     hasher: RandomState,
     instances: AtomicUsize,
+    is_local: AtomicBool,
 }
 
 /// One instance of an upstream: its breaker and its load.
@@ -176,6 +177,7 @@ impl Upstream {
             latencies: RwLock::default(),
             hasher: RandomState::new(),
             instances: AtomicUsize::new(1),
+            is_local: AtomicBool::new(false),
         };
         Self {
             inner: Arc::new(inner),
@@ -274,6 +276,15 @@ impl Upstream {
     /// Whether another attempt may find another instance.
     pub fn has_alternatives(&self) -> bool {
         self.inner.instances.load(Ordering::Relaxed) > 1
+    }
+
+    /// Whether it is in this process: a second attempt would be given to the same processors.
+    pub fn is_local(&self) -> bool {
+        self.inner.is_local.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_local(&self) {
+        self.inner.is_local.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_instances(&self, count: usize) {

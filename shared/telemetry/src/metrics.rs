@@ -3,6 +3,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -24,10 +25,28 @@ pub const LATENCY_SECONDS: [f64; 14] = [
 /// A histogram per label set; the constructor is a plain function, so that the type can be named.
 pub type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// The metrics of one stack: a registry per service.
-#[derive(Clone, Debug, Default)]
+type Shared = Arc<Mutex<Registry>>;
+
+/// The metrics of one stack: a registry per service, and one of the calls among services.
+#[derive(Clone, Debug)]
 pub struct Metrics {
     scopes: Arc<Mutex<BTreeMap<&'static str, Scope>>>,
+    mesh: Shared,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            scopes: Arc::default(),
+            mesh: registry("mesh"),
+        }
+    }
+}
+
+fn registry(owner: &str) -> Shared {
+    Arc::new(Mutex::new(Registry::with_prefix(format!(
+        "touchstone_{owner}"
+    ))))
 }
 
 impl Metrics {
@@ -43,11 +62,19 @@ impl Metrics {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(service)
             .or_insert_with(|| Scope {
-                registry: Arc::new(Mutex::new(Registry::with_prefix(format!(
-                    "touchstone_{service}"
-                )))),
+                registry: registry(service),
+                mesh: Some(Arc::clone(&self.mesh)),
             })
             .clone()
+    }
+
+    /// The metrics of the calls that leave this process, whichever of its services makes them. Every
+    /// service shows them under the same names, as it does those of the process.
+    pub fn mesh(&self) -> Scope {
+        Scope {
+            registry: Arc::clone(&self.mesh),
+            mesh: None,
+        }
     }
 }
 
@@ -56,7 +83,9 @@ impl Metrics {
 /// Declare each metric once, at build time: registering twice exposes it twice.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    registry: Arc<Mutex<Registry>>,
+    registry: Shared,
+    /// What it shows besides.
+    mesh: Option<Shared>,
 }
 
 impl Scope {
@@ -100,15 +129,24 @@ impl Scope {
         self.register(name, help, family)
     }
 
-    /// The service's metrics and those of the process, as OpenMetrics text.
+    /// Registers what is looked at when metrics are asked for.
+    pub fn collect(&self, collector: Box<dyn Collector>) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(collector);
+    }
+
+    /// The service's metrics, those of the mesh and those of the process, as OpenMetrics text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        if encode(&mut text, &registry).is_err() {
-            text.clear();
+        for registry in std::iter::once(&self.registry).chain(&self.mesh) {
+            let registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+            let begin = text.len();
+            if encode(&mut text, &registry).is_err() {
+                text.truncate(begin);
+            }
+            let end = text.strip_suffix("# EOF\n").map_or(text.len(), str::len);
+            text.truncate(end);
         }
-        let end = text.strip_suffix("# EOF\n").map_or(text.len(), str::len);
-        text.truncate(end);
         process::encode(&mut text);
         text.push_str("# EOF\n");
         text
@@ -133,6 +171,22 @@ mod tests {
         );
         assert!(text.contains("process_resident_memory_bytes"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[test]
+    fn every_service_shows_the_mesh_under_the_same_names() {
+        let metrics = Metrics::new();
+        metrics
+            .scope("sample")
+            .counter("searches", "Searches answered")
+            .inc();
+        metrics.mesh().counter("calls", "Calls made").inc();
+        for service in ["sample", "other"] {
+            let text = metrics.scope(service).encode();
+            assert!(text.contains("\ntouchstone_mesh_calls_total 1\n"), "{text}");
+            assert_eq!(text.matches("# EOF").count(), 1);
+            assert!(text.ends_with("# EOF\n"));
+        }
     }
 
     #[test]

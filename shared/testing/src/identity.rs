@@ -61,11 +61,13 @@ impl TestIdentity {
             Some(TOKEN_SECRET),
             Arc::new(NoKeys),
         );
+        let (mesh, metrics) = (Mesh::new(key, clock.clone()), Metrics::new());
+        mesh.show(&metrics);
         Self {
             ids: IdSource::seeded(clock.clone(), 1),
-            mesh: Mesh::new(key, clock.clone()),
+            mesh,
             verifier: Arc::new(verifier),
-            metrics: Metrics::new(),
+            metrics,
             clock,
         }
     }

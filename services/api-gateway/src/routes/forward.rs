@@ -12,7 +12,7 @@ use http::{Method, Uri, Version};
 use touchstone_client::TransportError;
 use touchstone_error::ErrorKind;
 use touchstone_identity::{Caller, RequestContext};
-use touchstone_resilience::layers::{Deadline, Repeatable};
+use touchstone_resilience::layers::{Deadline, Hedgeable, Repeatable};
 use touchstone_web::Problem;
 
 use crate::body::{Dialect, WatchedBody};
@@ -95,7 +95,23 @@ pub(crate) async fn send(
         Outgoing::Whole(bytes) => Body::from(bytes),
         Outgoing::Stream(body) => body,
     };
-    let mut request = inner_request(exchange, context, parts, body);
+    let request = inner_request(exchange, context, parts, body);
+    let response = call(gateway, exchange, context, request).await?;
+    // Nobody asked for another protocol.
+    if response.status().is_informational() {
+        return Err(Error::CutShort(service));
+    }
+    Ok(response)
+}
+
+/// Calls the service with a request that is made for it, within all policies.
+pub(crate) async fn call(
+    gateway: &Gateway,
+    exchange: &Exchange,
+    context: &RequestContext,
+    mut request: Request,
+) -> Result<Response, Error> {
+    let service = exchange.route.service;
     let extensions = request.extensions_mut();
     extensions.insert(exchange.class.priority());
     if let Some(deadline) = context.deadline {
@@ -104,6 +120,7 @@ pub(crate) async fn send(
     if exchange.class == Class::Search {
         // A search only reads, whatever its method.
         extensions.insert(Repeatable);
+        extensions.insert(Hedgeable);
     }
     let started = Instant::now();
     let policies = gateway.policies();
@@ -114,12 +131,7 @@ pub(crate) async fn send(
         .upstream
         .get_or_create(&Forwarded { service, outcome })
         .observe(started.elapsed().as_secs_f64());
-    match response {
-        // Nobody asked for another protocol.
-        Ok(response) if response.status().is_informational() => Err(Error::CutShort(service)),
-        Ok(response) => Ok(response),
-        Err(error) => Err(Error::of(service, error)),
-    }
+    response.map_err(|error| Error::of(service, error))
 }
 
 /// The request as its service shall see it.

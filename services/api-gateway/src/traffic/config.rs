@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use touchstone_config::Problems;
-use touchstone_resilience::{breaker, bulkhead, limit, stream, upstream};
+use touchstone_resilience::{breaker, bulkhead, hedge, limit, stream, upstream};
 
 /// Answers that are used again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub struct UpstreamsConfig {
     pub adaptive: u32,
     /// Attempts of one request, the first one included.
     pub attempts: u32,
+    /// Second attempts of late reads, per request; 0 turns them off.
+    pub hedge_share: f64,
     /// Failures in a row that open a breaker.
     pub failures_in_a_row: u32,
     /// First time that a breaker stays open.
@@ -92,6 +94,11 @@ impl UpstreamsConfig {
             (1..=5).contains(&self.attempts),
             "upstreams.attempts",
             "must be 1 to 5",
+        );
+        problems.check(
+            (0.0..=0.5).contains(&self.hedge_share),
+            "upstreams.hedge_share",
+            "must be 0 to 0.5",
         );
         problems.check(
             self.failures_in_a_row > 0,
@@ -128,6 +135,10 @@ impl UpstreamsConfig {
                 ..bulkhead::Config::default()
             },
             limit,
+            hedge: hedge::Config {
+                share: self.hedge_share,
+                ..hedge::Config::default()
+            },
             stream: stream::Config {
                 slow_start: if answers {
                     self.slow_answer

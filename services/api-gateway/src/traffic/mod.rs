@@ -24,7 +24,7 @@ use key::Key;
 
 pub(crate) use cache::{cached, epoch_of_answers, is_cacheable, readable, recall, remember};
 pub use config::{CacheConfig, UpstreamsConfig};
-pub(crate) use upstreams::{Decisions, Upstreams};
+pub(crate) use upstreams::Upstreams;
 
 /// Answers that are kept and calls that are under way.
 pub(crate) struct Traffic {

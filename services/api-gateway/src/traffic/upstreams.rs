@@ -11,20 +11,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use serde::Serialize;
-use touchstone_client::{Mesh, Transport, TransportError};
+use touchstone_client::{Decisions, Mesh, Transport, TransportError};
 use touchstone_resilience::breaker::State;
-use touchstone_resilience::layers::{Balanced, Bulkheaded, Deadlined, Hedged, Retried};
+use touchstone_resilience::layers::{Balanced, Stack, stack};
 use touchstone_resilience::upstream::{InstanceSnapshot, Snapshot};
 use touchstone_resilience::{Decision, Monotonic, Observer, Upstream};
 use tower::Service;
 
 use super::UpstreamsConfig;
 
-type Calls = Deadlined<Bulkheaded<Hedged<Retried<Balanced<Transport>>>>>;
+type Calls = Stack<Transport>;
 
 /// Every service that was called.
 pub(crate) struct Upstreams {
@@ -50,16 +47,6 @@ pub(crate) struct UpstreamState {
     pub instances: Vec<InstanceSnapshot>,
 }
 
-/// Labels of decisions.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Decided {
-    policy: &'static str,
-    action: String,
-}
-
-/// Decisions, by policy and action.
-pub(crate) type Decisions = Family<Decided, Counter>;
-
 /// Counts decisions and passes them on to whoever keeps them.
 #[derive(Debug)]
 struct Relay {
@@ -69,12 +56,7 @@ struct Relay {
 
 impl Observer for Relay {
     fn decided(&self, decision: Decision) {
-        let action = serde_json::to_value(decision.action).unwrap_or_default();
-        let decided = Decided {
-            policy: decision.policy,
-            action: action.as_str().unwrap_or_default().to_owned(),
-        };
-        self.decisions.get_or_create(&decided).inc();
+        self.decisions.count(&decision);
         self.keeper.decided(decision);
     }
 }
@@ -139,11 +121,8 @@ impl Upstreams {
             self.clock,
             Arc::clone(&self.relay) as Arc<dyn Observer>,
         );
-        let balanced = mesh.balanced(service, upstream.clone())?;
-        let retried = Retried::new(upstream.clone(), balanced.clone());
-        let hedged = Hedged::new(upstream.clone(), retried);
-        let bulkheaded = Bulkheaded::new(upstream.clone(), hedged);
-        let calls = Deadlined::new(upstream, bulkheaded);
+        let balanced = mesh.balanced(service, upstream)?;
+        let calls = stack(balanced.clone());
         let way = Way {
             balanced,
             calls: calls.clone(),

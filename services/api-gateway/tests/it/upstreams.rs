@@ -99,7 +99,8 @@ async fn a_service_that_fails_is_asked_little_and_comes_back_by_a_probe(mode: Mo
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(auth.calls(), calls);
     let metrics = stack.identity.metrics.scope("gateway").encode();
-    let opened = "decisions_total{policy=\"breaker\",action=\"opened\"} 1";
+    let labels = "policy=\"breaker\",action=\"opened\",upstream=\"auth\"";
+    let opened = &format!("touchstone_mesh_decisions_total{{{labels}}} 1");
     assert!(metrics.contains(opened), "{metrics}");
     auth.set(false);
     until(&stack, StatusCode::OK).await;

@@ -7,7 +7,7 @@ use http_body::Body;
 use tower::Service;
 
 use super::retry::may_repeat;
-use super::{CallError, Guarded, GuardedFuture, Watched};
+use super::{CallError, Guarded, GuardedFuture, Tried, Watched};
 use crate::Rejected;
 use crate::decision::{Action, Decision};
 use crate::ewma;
@@ -39,6 +39,12 @@ impl<S> Balanced<S> {
     pub fn single(upstream: Upstream, transport: S) -> Self {
         let instance = Guarded::new(upstream.clone(), upstream.instance(None), transport);
         Self::of(upstream, vec![instance])
+    }
+
+    /// An upstream in this process: one instance, to which nothing is hedged.
+    pub fn local(upstream: Upstream, transport: S) -> Self {
+        upstream.set_local();
+        Self::single(upstream, transport)
     }
 
     /// An upstream with named instances.
@@ -111,9 +117,11 @@ impl<S> Balanced<S> {
     ) -> Option<&'a Guarded<S>> {
         // An instance that failed looks slow and would hardly be chosen: its probe is given to a
         // request that another instance can answer if the probe fails.
+        let tried = request.extensions().get::<Tried>();
+        let is_fresh = |one: &Guarded<S>| tried.is_none_or(|tried| !tried.has(one.instance()));
         if may_repeat(request) {
             let is_due = |one: &&Guarded<S>| one.instance().breaker.probe_is_due(now);
-            if let Some(probed) = instances.iter().find(is_due) {
+            if let Some(probed) = instances.iter().filter(|one| is_fresh(one)).find(is_due) {
                 return Some(probed);
             }
         }
@@ -122,7 +130,11 @@ impl<S> Balanced<S> {
             let is_ready = instance.breaker.is_ready(now);
             is_ready.then(|| instance.load.cost(now))
         };
-        let chosen = ewma::choose(instances.len(), self.upstream.draws(), cost)?;
+        let fresh_cost = |n: usize| is_fresh(&instances[n]).then(|| cost(n)).flatten();
+        let (count, draws) = (instances.len(), self.upstream.draws());
+        // Where this call was before is better than nowhere.
+        let chosen =
+            ewma::choose(count, draws, fresh_cost).or_else(|| ewma::choose(count, draws, cost))?;
         instances.get(chosen)
     }
 
@@ -181,6 +193,9 @@ where
                 break;
             };
             if let Ok(permit) = chosen.instance().breaker.admit(now) {
+                if let Some(tried) = request.extensions().get::<Tried>() {
+                    tried.add(chosen.instance());
+                }
                 return chosen.clone().call_with(permit, request);
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! From the outside in: [`Deadlined`] > [`Bulkheaded`] > [`Hedged`] > [`Retried`] > [`Balanced`] >
 //! the transport. All of them are always ready: they answer at once with an error instead of
-//! queueing where no deadline sees it. Every future has a name and none is boxed. Dropping a future
+//! queueing where no deadline sees it. Every future has a name, and only second attempts are boxed,
+//! which hardly any call has. Dropping a future
 //! or a body cancels the call, and is not held against the upstream.
 //!
 //! Errors of a stack are the transport's own; a policy adds its own through `From<Rejected>`.
@@ -11,22 +12,25 @@ mod attempt;
 mod balance;
 mod bulkhead;
 mod deadline;
+mod guarded;
 mod hedge;
 mod retry;
 
-pub use attempt::{Guarded, GuardedFuture, Watched};
+pub use attempt::Connected;
 pub use balance::{Balanced, BalancedFuture};
 pub use bulkhead::{Bulkheaded, BulkheadedFuture, Held, Place, Places};
 pub use deadline::{Deadlined, DeadlinedFuture};
+pub use guarded::{Guarded, GuardedFuture, Watched};
 pub use hedge::{Hedged, HedgedFuture};
 pub use retry::{Retried, RetriedFuture};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Request;
 use touchstone_api::headers::REQUEST_ID;
 
 use crate::Rejected;
+use crate::upstream::Instance;
 
 /// When the answer is worthless: an extension of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +44,27 @@ struct AttemptTimeout(tokio::time::Instant);
 /// only read, e.g. a search by `POST`.
 #[derive(Clone, Copy, Debug)]
 pub struct Repeatable;
+
+/// The request only reads and is worth a second attempt when it is late, e.g. a search by `POST`: an
+/// extension of requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Hedgeable;
+
+/// Where other attempts of the same call went: an extension of requests.
+#[derive(Clone, Debug, Default)]
+struct Tried(Arc<Mutex<Vec<Arc<Instance>>>>);
+
+impl Tried {
+    fn add(&self, instance: &Arc<Instance>) {
+        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.push(Arc::clone(instance));
+    }
+
+    fn has(&self, instance: &Arc<Instance>) -> bool {
+        let tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.iter().any(|one| Arc::ptr_eq(one, instance))
+    }
+}
 
 /// How many attempts an answer took: an extension of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +90,14 @@ impl CallError for Rejected {
 }
 
 /// The stack of all layers around `S`.
-pub type Stack<S> = Deadlined<Bulkheaded<Retried<Balanced<S>>>>;
+pub type Stack<S> = Deadlined<Bulkheaded<Hedged<Retried<Balanced<S>>>>>;
 
-/// Puts all layers but hedging around a balanced transport.
+/// Puts all layers around a balanced transport.
 pub fn stack<S>(balanced: Balanced<S>) -> Stack<S> {
     let upstream = balanced.upstream().clone();
     let retried = Retried::new(upstream.clone(), balanced);
-    let bulkheaded = Bulkheaded::new(upstream.clone(), retried);
+    let hedged = Hedged::new(upstream.clone(), retried);
+    let bulkheaded = Bulkheaded::new(upstream.clone(), hedged);
     Deadlined::new(upstream, bulkheaded)
 }
 

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use http::Method;
 use touchstone_error::{Classify, ErrorKind};
 use touchstone_resilience::breaker::State;
-use touchstone_resilience::layers::{Balanced, Hedged};
+use touchstone_resilience::layers::Balanced;
 use touchstone_resilience::upstream::Config;
 use touchstone_resilience::{Action, Rejected};
 use tower::Service;
@@ -106,38 +106,4 @@ async fn the_next_hop_is_told_what_is_left() {
     by_header.headers_mut().insert("x-deadline-ms", header);
     stack.call(by_header).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [700, 400]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_late_get_is_hedged_and_the_loser_is_dropped() {
-    let server = Server::always(Plan::After(millis(10)));
-    let (upstream, ledger) = upstream(&Config::default());
-    let balanced = Balanced::single(upstream.clone(), server.clone());
-    let world = World::around(balanced.clone(), ledger);
-    let mut hedged = Hedged::new(upstream, balanced);
-    for _ in 0..100 {
-        world.get().await.unwrap();
-        hedged.call(request(Method::GET, "")).await.unwrap();
-    }
-    assert_eq!(world.ledger.count(Action::Hedged), 0);
-
-    let before = server.calls();
-    let hangs_first = move |n| match n - before {
-        0 => Plan::Hang,
-        _ => Plan::After(millis(10)),
-    };
-    server.then_by(hangs_first);
-    let started = tokio::time::Instant::now();
-    let response = hedged.call(request(Method::GET, "")).await.unwrap();
-    assert_eq!(response.status(), 200);
-    let took = started.elapsed();
-    assert!((millis(20)..millis(23)).contains(&took), "{took:?}");
-    assert_eq!(server.dropped.load(Ordering::SeqCst), 1);
-    assert_eq!(world.ledger.count(Action::Hedged), 1);
-
-    // Anything but a GET has one attempt.
-    server.then(Plan::Hang);
-    let post = hedged.call(request(Method::POST, ""));
-    assert!(tokio::time::timeout(millis(1000), post).await.is_err());
-    assert_eq!(server.calls(), before + 3);
 }

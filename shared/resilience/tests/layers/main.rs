@@ -3,6 +3,8 @@
 
 mod balancing;
 mod capacity;
+mod connections;
 mod deadlines;
+mod hedging;
 mod retries;
 mod world;

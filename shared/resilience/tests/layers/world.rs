@@ -40,6 +40,8 @@ pub enum Plan {
     BreakOff,
     /// Answers a first frame and then nothing.
     Stall,
+    /// Consents to another protocol.
+    Upgrade,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +162,7 @@ impl Service<Request<Full<Bytes>>> for Server {
                 Plan::Hang => std::future::pending().await,
                 Plan::BreakOff => Ok(Response::new(one_frame(true))),
                 Plan::Stall => Ok(Response::new(one_frame(false))),
+                Plan::Upgrade => Ok(answer(101)),
             };
             unanswered.0 = None;
             answer
@@ -269,8 +272,8 @@ impl World {
     }
 }
 
-pub fn request(method: Method, body: &'static str) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(Bytes::from_static(body.as_bytes())));
+pub fn request(method: Method, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body.into()));
     *request.method_mut() = method;
     request
 }
