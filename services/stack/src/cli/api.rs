@@ -1,10 +1,10 @@
 use std::fmt;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,15 +14,11 @@ use touchstone_api::generation::{AskEvent, AskRequest};
 use touchstone_client::sse;
 
 use super::args::{Cli, Target};
+use super::patience::Patience;
 use crate::StackConfig;
 
 /// File in the data directory with an API key of the demo user, for commands on this machine.
 pub(crate) const KEY_FILE: &str = "cli-key";
-
-/// Longest wait that a quota may ask for before a command gives up.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
-/// Waits longer than this are told.
-const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// Code of a path that does not exist; what the commands ask for exists in every gateway.
 const UNKNOWN_PATH: &str = "request.unknown_path";
@@ -195,24 +191,21 @@ impl Api {
         serde_json::from_slice(&bytes).context("the answer is not what was expected")
     }
 
-    /// Sends a request; one that a quota denies is sent again when the quota says so.
+    /// Sends a request; one that the stack has no room for now is sent again when the stack says so.
     async fn send(&self, request: impl Fn() -> RequestBuilder) -> anyhow::Result<Response> {
-        let mut waited = Duration::ZERO;
+        let mut patience = Patience::default();
         let response = loop {
             let response = request()
                 .send()
                 .await
                 .map_err(|error| self.unreachable(&error))?;
-            match wait_asked_for(&response) {
-                Some(wait) if waited + wait <= LONGEST_WAIT => {
-                    if wait > TOLD_WAIT && std::io::stderr().is_terminal() {
-                        eprintln!("a quota is used up; going on in {} s", wait.as_secs());
-                    }
-                    tokio::time::sleep(wait).await;
-                    waited += wait;
-                }
-                _ => break response,
-            }
+            let retry_after = response.headers().get(RETRY_AFTER);
+            let retry_after = retry_after.and_then(|value| value.to_str().ok());
+            let Some((wait, why)) = patience.wait(response.status(), retry_after) else {
+                break response;
+            };
+            eprintln!("{why}; going on in {} s", wait.as_secs());
+            tokio::time::sleep(wait).await;
         };
         if response.status().is_success() {
             return Ok(response);
@@ -243,14 +236,6 @@ impl Api {
             anyhow::anyhow!("{} broke off: {reason}", self.base)
         }
     }
-}
-
-/// How long a request that was denied by a quota has to wait.
-fn wait_asked_for(response: &Response) -> Option<Duration> {
-    let denied = response.status() == reqwest::StatusCode::TOO_MANY_REQUESTS;
-    let seconds = response.headers().get(reqwest::header::RETRY_AFTER)?;
-    let seconds = seconds.to_str().ok()?.parse().ok()?;
-    denied.then_some(Duration::from_secs(seconds))
 }
 
 /// The API key that the stack left in its data directory.

@@ -12,6 +12,7 @@ mod ingest;
 mod migrate;
 mod models;
 mod out;
+mod patience;
 mod reindex;
 mod search;
 mod secrets;

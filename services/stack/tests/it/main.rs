@@ -6,6 +6,7 @@ mod compose;
 mod dashboards;
 mod database;
 mod environment;
+mod patience;
 mod servers;
 
 use std::collections::BTreeMap;
