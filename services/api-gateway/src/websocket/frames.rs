@@ -7,6 +7,8 @@
 const HEAD_BYTES: usize = 14;
 /// Opcode of a close frame, as the last fragment.
 const CLOSE: u8 = 0x88;
+/// The bits of an opcode.
+const OPCODE: u8 = 0x0F;
 /// Bit that says that the payload is masked, as every client's is.
 const MASKED: u8 = 0x80;
 
@@ -18,12 +20,19 @@ pub(crate) struct Frames {
     have: usize,
     /// Bytes of the payload to come.
     left: u64,
+    /// Whether a close frame has come.
+    closed: bool,
 }
 
 impl Frames {
     /// Whether a frame could begin here.
     pub const fn at_boundary(&self) -> bool {
         self.have == 0 && self.left == 0
+    }
+
+    /// Whether this side said that it goes.
+    pub const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// The next bytes.
@@ -53,6 +62,7 @@ impl Frames {
         self.head[self.have] = data[0];
         self.have += 1;
         if let Some(left) = self.payload() {
+            self.closed |= self.head[0] & OPCODE == CLOSE & OPCODE;
             self.left = left;
             self.have = 0;
         }
@@ -175,8 +185,10 @@ mod tests {
         assert_eq!(masked[..6], [0x88, 0x85, 1, 2, 3, 4]);
         for bytes in [plain, masked] {
             let mut frames = Frames::default();
+            frames.feed(&frame(300, true));
+            assert!(!frames.is_closed());
             frames.feed(&bytes);
-            assert!(frames.at_boundary());
+            assert!(frames.at_boundary() && frames.is_closed());
         }
     }
 }

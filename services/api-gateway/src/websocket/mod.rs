@@ -15,16 +15,16 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use touchstone_api::headers::API_KEY;
-use touchstone_client::Transport;
+use touchstone_client::Upgrades;
 use touchstone_identity::{Error as IdentityError, RequestContext};
+use touchstone_resilience::layers::Connected;
 use touchstone_web::Problem;
-use tower::{Service, ServiceExt};
 use uuid::Uuid;
 
 use crate::Error;
 use crate::gateway::Gateway;
 use crate::layers::Exchange;
-use crate::routes::forward::{inner_request, passed_on};
+use crate::routes::forward::{call, inner_request, passed_on};
 pub use config::WebSocketConfig;
 use splice::{End, Patience, splice};
 
@@ -35,8 +35,6 @@ const PROTOCOL: &str = "touchstone";
 const BEARER: &str = "bearer.";
 /// Times in a row that a credential may fail to be judged.
 const UNJUDGED: u32 = 3;
-/// Bytes that wait between the two ends of an upgrade in this process.
-const IN_PROCESS_BYTES: usize = 16 * 1024;
 
 /// Places for connections.
 #[derive(Clone, Debug)]
@@ -107,11 +105,16 @@ pub(crate) async fn pass(
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 
-    let mut response = call(gateway, exchange, request).await?;
+    let life = gateway.life().clone();
+    let upgrades = Upgrades::new(move |name, task| life.spawn(name, task));
+    request.extensions_mut().insert(upgrades);
+
+    let mut response = call(gateway, exchange, context, request).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(passed_on(gateway, exchange, response));
     }
     let upstream = hyper::upgrade::on(&mut response);
+    let call = response.extensions_mut().remove::<Connected>();
     let connection = Connection {
         gateway: gateway.clone(),
         credential: credential(&parts.headers),
@@ -119,6 +122,7 @@ pub(crate) async fn pass(
             deadline: None,
             ..context.clone()
         },
+        call,
         _place: place,
     };
     gateway
@@ -174,50 +178,13 @@ fn check_origin(gateway: &Gateway, parts: &Parts) -> Result<(), Error> {
     }
 }
 
-/// Calls the service so that its answer may become a connection.
-async fn call(
-    gateway: &Gateway,
-    exchange: &Exchange,
-    request: http::Request<Body>,
-) -> Result<Response, Error> {
-    let service = exchange.route.service;
-    let failed = |source| Error::of(service, source);
-    // Not through the policies: these connections have places of their own, and an answer that
-    // becomes a connection has no body to watch.
-    match gateway.mesh().transport(service).map_err(failed)? {
-        Transport::InProcess(router) => {
-            // The upgrade needs a connection: one in memory, served by the service's router.
-            let (near, far) = tokio::io::duplex(IN_PROCESS_BYTES);
-            let serve = hyper::service::service_fn(move |request: http::Request<_>| {
-                router.clone().oneshot(request.map(Body::new))
-            });
-            let server = hyper::server::conn::http1::Builder::new();
-            let served = server
-                .serve_connection(TokioIo::new(far), serve)
-                .with_upgrades();
-            gateway.life().spawn("websocket.service", async move {
-                let _ = served.await;
-            });
-            let broken = |source| Error::Upgrade { service, source };
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(near))
-                    .await
-                    .map_err(broken)?;
-            gateway.life().spawn("websocket.client", async move {
-                let _ = connection.with_upgrades().await;
-            });
-            let response = sender.send_request(request).await.map_err(broken)?;
-            Ok(response.map(Body::new))
-        }
-        mut transport @ Transport::Http { .. } => transport.call(request).await.map_err(failed),
-    }
-}
-
 /// A connection that is open.
 struct Connection {
     gateway: Gateway,
     credential: Option<String>,
     context: RequestContext,
+    /// The call that it began as, which is waiting to hear how it went.
+    call: Option<Connected>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -237,6 +204,9 @@ impl Connection {
         let mask = (fresh.as_u128() as u32).to_be_bytes();
         let io = |upgraded: Upgraded| TokioIo::new(upgraded);
         let end = splice(io(client), io(upstream), patience, mask, self.interrupted()).await;
+        if let Some(call) = &self.call {
+            call.ended(end.of_call());
+        }
         self.gateway.metrics().web_socket_ended(end.as_str());
         drop(open);
     }

@@ -1,7 +1,6 @@
 //! Bytes from one side to the other, both ways.
 
 use std::future::poll_fn;
-use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,6 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
+use touchstone_resilience::stream;
 
 use super::frames::{Frames, close};
 
@@ -22,8 +22,10 @@ const READ_BYTES: usize = 8 * 1024;
 pub(crate) enum End {
     /// Both sides had finished.
     Finished,
-    /// One side broke.
-    Broken,
+    /// The client broke.
+    ClientBroke,
+    /// The service broke, or ended without saying so.
+    ServiceBroke,
     /// Nothing came for too long.
     Idle,
     /// The credential does not hold any more.
@@ -39,7 +41,8 @@ impl End {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Finished => "finished",
-            Self::Broken => "broken",
+            Self::ClientBroke => "client_broke",
+            Self::ServiceBroke => "service_broke",
             Self::Idle => "idle",
             Self::Expired => "expired",
             Self::Unjudged => "unjudged",
@@ -47,10 +50,21 @@ impl End {
         }
     }
 
+    /// What it says about the service.
+    pub const fn of_call(self) -> stream::End {
+        match self {
+            Self::Finished => stream::End::Complete,
+            Self::ServiceBroke => stream::End::BrokenOff,
+            Self::ClientBroke | Self::Idle | Self::Expired | Self::Unjudged | Self::Stopping => {
+                stream::End::CallerLeft
+            }
+        }
+    }
+
     /// Code and reason of the close frame that tells it; none when there is nobody to tell.
     const fn told(self) -> Option<(u16, &'static str)> {
         match self {
-            Self::Finished | Self::Broken => None,
+            Self::Finished | Self::ClientBroke | Self::ServiceBroke => None,
             Self::Idle => Some((1001, "idle for too long")),
             Self::Expired => Some((4401, "the credential does not hold any more")),
             Self::Unjudged => Some((1013, "the credential cannot be judged")),
@@ -79,6 +93,15 @@ struct Way {
     phase: Phase,
 }
 
+/// Which side of a direction broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    /// The one that is read.
+    Source,
+    /// The one that is written to.
+    Sink,
+}
+
 /// How far a direction has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -94,6 +117,11 @@ enum Phase {
 }
 
 impl Way {
+    /// Whether the side that is read has ended.
+    fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended | Phase::Done)
+    }
+
     /// Passes on what there is; ready when the direction has ended.
     fn poll<R, W>(
         &mut self,
@@ -101,35 +129,37 @@ impl Way {
         mut from: Pin<&mut R>,
         mut to: Pin<&mut W>,
         moved: &mut bool,
-    ) -> Poll<io::Result<()>>
+    ) -> Poll<Result<(), Broken>>
     where
         R: AsyncRead,
         W: AsyncWrite,
     {
         while self.phase != Phase::Done {
             while !self.pending.is_empty() {
-                let written = ready!(to.as_mut().poll_write(cx, &self.pending))?;
+                let written = ready!(to.as_mut().poll_write(cx, &self.pending));
+                let written = written.map_err(|_| Broken::Sink)?;
                 if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    return Poll::Ready(Err(Broken::Sink));
                 }
                 self.pending.advance(written);
                 self.unflushed = true;
                 *moved = true;
             }
             if self.phase == Phase::LastFrame && self.frames.at_boundary() {
-                ready!(to.as_mut().poll_flush(cx))?;
+                ready!(to.as_mut().poll_flush(cx)).map_err(|_| Broken::Sink)?;
                 self.phase = Phase::Done;
                 break;
             }
             if self.phase == Phase::Ended {
-                ready!(to.as_mut().poll_shutdown(cx))?;
+                ready!(to.as_mut().poll_shutdown(cx)).map_err(|_| Broken::Sink)?;
                 self.phase = Phase::Done;
                 break;
             }
             let mut space = [MaybeUninit::uninit(); READ_BYTES];
             let mut buffer = ReadBuf::uninit(&mut space);
-            match from.as_mut().poll_read(cx, &mut buffer)? {
-                Poll::Ready(()) => {
+            match from.as_mut().poll_read(cx, &mut buffer) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Source)),
+                Poll::Ready(Ok(())) => {
                     *moved = true;
                     let read = buffer.filled();
                     let read = if self.phase == Phase::LastFrame {
@@ -147,7 +177,7 @@ impl Way {
                         0
                     } else {
                         match to.as_mut().poll_write(cx, read) {
-                            Poll::Ready(written) => written?,
+                            Poll::Ready(written) => written.map_err(|_| Broken::Sink)?,
                             Poll::Pending => 0,
                         }
                     };
@@ -156,7 +186,7 @@ impl Way {
                 }
                 Poll::Pending => {
                     if self.unflushed {
-                        ready!(to.as_mut().poll_flush(cx))?;
+                        ready!(to.as_mut().poll_flush(cx)).map_err(|_| Broken::Sink)?;
                         self.unflushed = false;
                     }
                     return Poll::Pending;
@@ -164,6 +194,20 @@ impl Way {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// How a connection ended whose directions have come so far: up to the service, and down from it.
+fn ended(up: Poll<Result<(), Broken>>, down: Poll<Result<(), Broken>>) -> Option<End> {
+    match (up, down) {
+        (Poll::Ready(Err(Broken::Sink)), _) | (_, Poll::Ready(Err(Broken::Source))) => {
+            Some(End::ServiceBroke)
+        }
+        (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Sink))) => {
+            Some(End::ClientBroke)
+        }
+        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Some(End::Finished),
+        _ => None,
     }
 }
 
@@ -186,6 +230,7 @@ where
     let mut last = Instant::now();
     let mut silence = Box::pin(sleep(patience.idle));
     let mut interrupt = Box::pin(interrupt);
+    let mut broke_off = false;
     let end = poll_fn(|cx| {
         let mut moved = false;
         let rising = up.poll(
@@ -203,10 +248,11 @@ where
         if moved {
             last = Instant::now();
         }
-        match (rising, falling) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Broken),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Finished),
-            _ => {}
+        // A service that was stopped or died: nobody had said goodbye.
+        let said = up.frames.is_closed() || down.frames.is_closed();
+        broke_off |= down.has_ended() && up.phase == Phase::Open && !said;
+        if let Some(end) = ended(rising, falling) {
+            return Poll::Ready(end);
         }
         if let Poll::Ready(end) = interrupt.as_mut().poll(cx) {
             return Poll::Ready(end);
@@ -221,7 +267,12 @@ where
         Poll::Pending
     })
     .await;
-    let Some((code, reason)) = end.told() else {
+    let told = end.told();
+    let end = match end {
+        End::Finished | End::Idle if broke_off => End::ServiceBroke,
+        end => end,
+    };
+    let Some((code, reason)) = told else {
         return end;
     };
     let farewell = async {
@@ -247,13 +298,15 @@ where
             );
             match (rising, falling) {
                 (Poll::Ready(rising), Poll::Ready(falling)) => Poll::Ready(rising.and(falling)),
-                (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
-                    Poll::Ready(Err(error))
+                (Poll::Ready(Err(broken)), _) | (_, Poll::Ready(Err(broken))) => {
+                    Poll::Ready(Err(broken))
                 }
                 _ => Poll::Pending,
             }
         });
-        rest.await?;
+        if rest.await.is_err() {
+            return Ok(());
+        }
         client_writes.write_all(&close(code, reason, None)).await?;
         client_writes.flush().await?;
         // The upstream hears that its peer went away, whatever the client is told.

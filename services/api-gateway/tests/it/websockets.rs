@@ -32,10 +32,10 @@ over_both_transports!(
     a_client_that_vanishes_frees_the_service,
 );
 
-type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
 /// A service that echoes every message; tells its headers in the first one.
-fn echoing(life: &Lifecycle) -> Router {
+pub fn echoing(life: &Lifecycle) -> Router {
     let life = life.clone();
     Router::new().fallback(move |request: Request| {
         let life = life.clone();
@@ -85,14 +85,14 @@ async fn stack(mode: Mode, change: impl FnOnce(&mut touchstone_api_gateway::Conf
     stack
 }
 
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
+pub async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what)
         .await
         .expect("it did not happen")
 }
 
 /// Opens a socket with these headers, or tells the status and the code of the refusal.
-async fn open(
+pub async fn open(
     address: SocketAddr,
     headers: &[(&'static str, String)],
 ) -> Result<(Socket, HeaderMap), (StatusCode, String)> {
@@ -120,7 +120,7 @@ async fn open(
     }
 }
 
-fn bearer(stack: &Stack) -> (&'static str, String) {
+pub fn bearer(stack: &Stack) -> (&'static str, String) {
     ("authorization", format!("Bearer {}", stack.token))
 }
 

@@ -108,3 +108,39 @@ async fn a_close_of_ours_stands_between_frames_never_inside_one() {
     let (end, ()) = tokio::join!(running, speak);
     assert_eq!(end, End::Expired);
 }
+
+/// The end of a connection whose service does something after the client said `said`.
+async fn end_after(said: &[u8], answer: &[u8], service_first: bool) -> End {
+    let (mut client, near) = duplex(64);
+    let (far, mut upstream) = duplex(64);
+    let running = splice(near, far, PATIENCE, MASK, pending());
+    let speak = async {
+        client.write_all(said).await.unwrap();
+        upstream.write_all(answer).await.unwrap();
+        let mut text = vec![0; answer.len()];
+        client.read_exact(&mut text).await.unwrap();
+        let mut text = vec![0; said.len()];
+        upstream.read_exact(&mut text).await.unwrap();
+        let mut rest = Vec::new();
+        if service_first {
+            drop(upstream);
+            client.read_to_end(&mut rest).await.unwrap();
+            drop(client);
+        } else {
+            drop(client);
+            upstream.read_to_end(&mut rest).await.unwrap();
+            drop(upstream);
+        }
+    };
+    let (end, ()) = tokio::join!(running, speak);
+    end
+}
+
+#[tokio::test]
+async fn a_service_that_goes_without_a_word_broke_off() {
+    let (ping, close) = ([0x89, 0], [0x88, 0]);
+    assert_eq!(end_after(&ping, &ping, true).await, End::ServiceBroke);
+    assert_eq!(end_after(&ping, &close, true).await, End::Finished);
+    assert_eq!(end_after(&close, &ping, true).await, End::Finished);
+    assert_eq!(end_after(&ping, &ping, false).await, End::Finished);
+}
