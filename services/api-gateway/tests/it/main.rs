@@ -16,6 +16,8 @@ mod forgeries;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
+mod hedging;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod pages;
@@ -23,6 +25,10 @@ mod pages;
 mod quotas;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod upgrades;
 #[cfg(test)]
 mod upstreams;
 #[cfg(test)]
