@@ -32,6 +32,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("testing", 3),
     ("test-services", 3),
     ("eval", 3),
+    ("load", 3),
     ("telegram-simulator", 3),
     ("stack", 9),
 ];

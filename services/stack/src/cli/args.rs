@@ -48,6 +48,12 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Measure retrieval and answers on a question collection
     Eval(EvalArgs),
+    /// Put a deployment under load, and judge the measurement before the result
+    Load(Box<touchstone_load::cli::LoadArgs>),
+    /// Grade a load tester by endpoints whose answers are known
+    Conformance(touchstone_load::cli::ConformanceArgs),
+    /// Simulate a server of a language model, with OpenAI's API
+    LlmSim(touchstone_load::cli::LlmSimArgs),
     /// Build the index anew from the stored documents
     ///
     /// With a stack running, the caller's tenant is queued again. Without one, the whole index of

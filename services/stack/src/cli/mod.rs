@@ -9,6 +9,7 @@ mod eval;
 mod explain;
 mod health;
 mod ingest;
+mod load;
 mod migrate;
 mod models;
 mod out;
@@ -82,6 +83,9 @@ async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
         Command::Ask(ask) => ask::run(&ask, &cli, out).await,
         Command::Search(search) => search::run(&search, &cli, out).await,
         Command::Eval(eval) => Box::pin(eval::run(&eval, &cli, out)).await,
+        Command::Load(load) => Box::pin(load::run(&load, &cli, out)).await,
+        Command::Conformance(args) => Box::pin(load::conformance(&args, out)).await,
+        Command::LlmSim(args) => Box::pin(load::llm_sim(&args, out)).await,
         Command::Reindex(target) => reindex::run(&target, &cli, out).await,
         Command::Migrate(migrate) => migrate::run(&migrate, &cli, out).await,
         Command::Explain(explain) => explain::run(&explain, &cli, out).await,

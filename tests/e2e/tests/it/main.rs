@@ -9,5 +9,6 @@ mod crash;
 mod full_disk;
 mod journeys;
 mod ledger;
+mod load;
 mod rolling;
 mod support;

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+pub mod arrivals;
+pub mod baseline;
+pub mod cli;
+pub mod client;
+pub mod engine;
+pub mod llm;
+pub mod machine;
+pub mod measure;
+pub mod objectives;
+pub mod probe;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+pub mod sink;
+pub mod steps;
+pub mod users;
+pub mod validity;

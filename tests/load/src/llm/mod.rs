@@ -1,0 +1,10 @@
+//! A simulated server of a language model that queues, slows down and fails as loaded ones do, and tells
+//! beforehand what it will do.
+
+mod predict;
+mod profile;
+mod server;
+
+pub use predict::{Prediction, predict, rate_for, replay};
+pub use profile::{Fault, Faults, Model, PROFILES, Profile, Script};
+pub use server::Simulator;

@@ -1,0 +1,131 @@
+//! What a shard writes down: no lock, no clock of its own, nothing shared.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Cell, CellPart, Durations, Sample, Sparse};
+
+/// The record of one shard since it was last taken.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Rc<RefCell<Window>>);
+
+#[derive(Debug, Default)]
+struct Window {
+    cells: BTreeMap<(u16, u16), Cell>,
+    lag: Durations,
+    dropped: BTreeMap<u16, u64>,
+    due: u64,
+    /// Users or requests under way.
+    active: u64,
+    connections: u64,
+    /// The first failures, for whoever looks for the reason.
+    examples: Vec<Example>,
+}
+
+/// A failure as it looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// Kind of request.
+    pub endpoint: u16,
+    /// What was wrong.
+    pub what: String,
+}
+
+/// Examples that are kept of one second of one shard.
+const EXAMPLES: usize = 5;
+
+impl Recorder {
+    /// A request that ended.
+    pub fn record(&self, sample: &Sample) {
+        let mut window = self.0.borrow_mut();
+        let place = (sample.phase, sample.endpoint);
+        window.cells.entry(place).or_default().record(sample);
+    }
+
+    /// What a failure looked like.
+    pub fn example(&self, endpoint: u16, what: impl FnOnce() -> String) {
+        let mut window = self.0.borrow_mut();
+        if window.examples.len() < EXAMPLES {
+            let what = what();
+            window.examples.push(Example { endpoint, what });
+        }
+    }
+
+    /// How late the generator itself was with something that was due.
+    pub fn lag(&self, lag: Duration) {
+        self.0.borrow_mut().lag.record(lag);
+    }
+
+    /// An arrival that was due, whether or not it could be sent.
+    pub fn due(&self) {
+        self.0.borrow_mut().due += 1;
+    }
+
+    /// An arrival that was not sent, because too much was under way.
+    pub fn dropped(&self, phase: u16) {
+        *self.0.borrow_mut().dropped.entry(phase).or_default() += 1;
+    }
+
+    /// A connection was made.
+    pub fn connected(&self) {
+        self.0.borrow_mut().connections += 1;
+    }
+
+    /// One more is under way, until the guard goes.
+    pub fn active(&self) -> Active {
+        self.0.borrow_mut().active += 1;
+        Active(self.clone())
+    }
+
+    /// What was recorded since the last call.
+    pub fn take(&self) -> Part {
+        let mut window = self.0.borrow_mut();
+        let cells = window
+            .cells
+            .iter_mut()
+            .filter_map(|(place, cell)| Some((*place, cell.take()?)))
+            .collect();
+        let lag = window.lag.sparse();
+        window.lag.clear();
+        Part {
+            cells,
+            lag,
+            dropped: std::mem::take(&mut window.dropped),
+            due: std::mem::take(&mut window.due),
+            active: window.active,
+            connections: std::mem::take(&mut window.connections),
+            examples: std::mem::take(&mut window.examples),
+        }
+    }
+}
+
+/// Something that is under way.
+#[derive(Debug)]
+pub struct Active(Recorder);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.0.borrow_mut().active -= 1;
+    }
+}
+
+/// A second of a shard.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// By phase and kind of request.
+    pub cells: Vec<((u16, u16), CellPart)>,
+    /// How late the generator was.
+    pub lag: Sparse,
+    /// Arrivals that were not sent, by phase.
+    pub dropped: BTreeMap<u16, u64>,
+    /// Arrivals that were due.
+    pub due: u64,
+    /// Users or requests under way at the end of it.
+    pub active: u64,
+    /// Connections that were made.
+    pub connections: u64,
+    /// Some failures.
+    pub examples: Vec<Example>,
+}

@@ -1,0 +1,317 @@
+//! One page that needs nothing else: no script, no font, no picture from elsewhere.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::chart::{Band, Chart, Line, number};
+use super::junit::escaped;
+use crate::measure::Measure;
+use crate::objectives::milliseconds;
+use crate::report::{Report, Row};
+
+/// Its style, shared with the live page.
+pub(super) const STYLE: &str = include_str!("report.css");
+/// Classes of lines of which there may be any number.
+const COLOURS: [&str; 5] = ["c-bad", "c-warn", "c-violet", "c-blue", "c-dim"];
+
+/// As a page.
+pub fn html(report: &Report) -> String {
+    let mut body = String::new();
+    head(&mut body, report);
+    objectives(&mut body, report);
+    body.push_str("<h2>Over time</h2>");
+    for chart in charts(report) {
+        body.push_str(&chart.markup());
+    }
+    requests(&mut body, report);
+    measures(&mut body, report);
+    circumstances(&mut body, report);
+    page(
+        &format!(
+            "{}: {}",
+            report.scenario,
+            first_word(&report.verdict.to_string())
+        ),
+        &body,
+    )
+}
+
+/// A whole page around a body.
+pub(super) fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <link rel=\"icon\" href=\"data:,\"><title>{}</title><style>{STYLE}</style></head>\
+         <body><main>{body}</main></body></html>",
+        escaped(title)
+    )
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(':').next().unwrap_or_default()
+}
+
+fn head(body: &mut String, report: &Report) {
+    let class = if report.verdict.is_valid() {
+        "valid"
+    } else {
+        "invalid"
+    };
+    let total = report.total.spread(Measure::Total);
+    // Writing to a string cannot fail.
+    let _ = write!(
+        body,
+        "<p class=\"verdict {class}\">{}</p><h1>{}</h1><p class=\"dim\">{}<br>{} · {} · {:.1} s, {}</p>",
+        escaped(&report.verdict.to_string()),
+        escaped(&report.scenario),
+        escaped(&report.about),
+        escaped(&report.target),
+        escaped(&report.started_at),
+        report.seconds,
+        escaped(&report.ended),
+    );
+    body.push_str("<div class=\"facts\">");
+    let mut fact = |name: &str, value: String| {
+        let _ = write!(
+            body,
+            "<div><small>{name}</small><b>{}</b></div>",
+            escaped(&value)
+        );
+    };
+    if let Some(rating) = &report.rating {
+        fact("rating", rating.clone());
+    }
+    fact("requests", report.total.requests.to_string());
+    fact("good a second", number(report.total.rate));
+    fact("errors", report.total.errors.to_string());
+    fact("shed", report.total.shed.to_string());
+    fact("dropped", report.generator.dropped.to_string());
+    fact("p50", ms(total.p50));
+    fact("p95", ms(total.p95));
+    fact("p99", ms(total.p99));
+    body.push_str("</div>");
+}
+
+fn objectives(body: &mut String, report: &Report) {
+    body.push_str(
+        "<h2>Objectives</h2><div class=\"scroll\"><table><tr><th>objective</th><th>measured</th><th></th></tr>",
+    );
+    for judged in &report.objectives {
+        let (class, word) = if judged.holds {
+            ("yes", "met")
+        } else {
+            ("no", "missed")
+        };
+        let _ = write!(
+            body,
+            "<tr><td class=\"text\">{}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
+            escaped(&judged.objective),
+            escaped(&judged.measured)
+        );
+    }
+    body.push_str("</table></div>");
+}
+
+fn charts(report: &Report) -> Vec<Chart> {
+    let series = &report.series;
+    let bands: Vec<Band> = report
+        .phases
+        .iter()
+        .map(|phase| Band {
+            name: phase.name.clone(),
+            from: phase.from,
+            to: phase.to,
+        })
+        .collect();
+    let line = |name: &str, class, value: &dyn Fn(&crate::report::SecondRow) -> f64| Line {
+        name: name.to_owned(),
+        class,
+        values: series.iter().map(value).collect(),
+    };
+    let chart = |title, unit, lines| Chart {
+        title,
+        unit,
+        seconds: report.seconds,
+        times: series.iter().map(|second| second.at as f64 + 1.0).collect(),
+        lines,
+        bands: bands.clone(),
+    };
+    let classes: BTreeSet<&String> = series
+        .iter()
+        .flat_map(|second| second.errors.keys())
+        .collect();
+    let mut errors: Vec<Line> = classes
+        .iter()
+        .zip(COLOURS.iter().cycle())
+        .map(|(class, colour)| {
+            line(class, colour, &|second| {
+                second.errors.get(*class).copied().unwrap_or_default() as f64
+            })
+        })
+        .collect();
+    errors.push(line("dropped", "c-dim", &|second| second.dropped as f64));
+    vec![
+        chart(
+            "Throughput",
+            "requests a second",
+            vec![
+                line("good", "c-good", &|second| second.good as f64),
+                line("shed", "c-warn", &|second| second.shed as f64),
+                line("errors", "c-bad", &|second| {
+                    second.errors.values().sum::<u64>() as f64
+                }),
+            ],
+        ),
+        chart(
+            "Latency",
+            "milliseconds from the intended begin",
+            vec![
+                line("p50", "c-blue", &|second| second.p50),
+                line("p95", "c-violet", &|second| second.p95),
+                line("p99", "c-bad", &|second| second.p99),
+            ],
+        ),
+        chart("Errors by class", "a second", errors),
+        chart(
+            "Under way",
+            "users, or requests under open load",
+            vec![line("active", "c-blue", &|second| second.active as f64)],
+        ),
+        chart(
+            "Lateness of the generator",
+            "milliseconds, 99th percentile",
+            vec![line("late", "c-dim", &|second| second.lag)],
+        ),
+    ]
+}
+
+fn requests(body: &mut String, report: &Report) {
+    body.push_str(
+        "<h2>Requests</h2><div class=\"scroll\"><table><tr><th>request</th><th>count</th><th>errors</th>\
+         <th>shed</th><th>good/s</th><th>p50</th><th>p90</th><th>p95</th><th>p99</th><th>p99.9</th><th>max</th></tr>",
+    );
+    let several = report.phases.len() > 1;
+    for row in &report.rows {
+        let name = if several {
+            format!("{} · {}", row.phase, row.endpoint)
+        } else {
+            row.endpoint.clone()
+        };
+        request(body, &name, row);
+    }
+    if several {
+        for phase in &report.phases {
+            request(body, &format!("all of {}", phase.name), &phase.row);
+        }
+    }
+    request(body, "all", &report.total);
+    body.push_str("</table></div>");
+}
+
+fn request(body: &mut String, name: &str, row: &Row) {
+    let spread = row.spread(Measure::Total);
+    let class = if row.errors > 0 { "no" } else { "" };
+    let _ = write!(
+        body,
+        "<tr><td>{}</td><td>{}</td><td class=\"{class}\">{}</td><td>{}</td><td>{}</td>",
+        escaped(name),
+        row.requests,
+        row.errors,
+        row.shed,
+        number(row.rate)
+    );
+    for value in [
+        spread.p50,
+        spread.p90,
+        spread.p95,
+        spread.p99,
+        spread.p999,
+        spread.max,
+    ] {
+        let _ = write!(body, "<td>{}</td>", ms(value));
+    }
+    body.push_str("</tr>");
+}
+
+fn measures(body: &mut String, report: &Report) {
+    body.push_str(
+        "<h2>Where the time goes</h2><div class=\"scroll\"><table><tr><th>from – to</th><th>count</th>\
+         <th>mean</th><th>p50</th><th>p95</th><th>p99</th><th>max</th></tr>",
+    );
+    let names = [
+        (Measure::Total, "intended begin – end"),
+        (Measure::Service, "actual begin – end"),
+        (Measure::Wait, "intended – actual begin"),
+        (Measure::Connect, "connecting"),
+        (Measure::FirstByte, "actual begin – head of the answer"),
+        (Measure::FirstEvent, "actual begin – first event"),
+        (Measure::Gap, "between two events"),
+    ];
+    for (measure, name) in names {
+        let spread = report.total.spread(measure);
+        if spread.count == 0 {
+            continue;
+        }
+        let _ = write!(body, "<tr><td>{name}</td><td>{}</td>", spread.count);
+        for value in [spread.mean, spread.p50, spread.p95, spread.p99, spread.max] {
+            let _ = write!(body, "<td>{}</td>", ms(value));
+        }
+        body.push_str("</tr>");
+    }
+    body.push_str("</table></div>");
+}
+
+fn circumstances(body: &mut String, report: &Report) {
+    let generator = &report.generator;
+    let _ = write!(
+        body,
+        "<h2>Circumstances</h2><div class=\"scroll\"><table>\
+         <tr><td>generator</td><td class=\"text\">{} threads, {:.2} cores, {:.0} MiB, late by {} (p99), {} connections, {} of {} arrivals dropped</td></tr>\
+         <tr><td>seed</td><td class=\"text\">{}</td></tr>\
+         <tr><td>schedule</td><td class=\"text\"><code>{}</code></td></tr>\
+         <tr><td>version</td><td class=\"text\">{}</td></tr>",
+        generator.shards,
+        generator.usage.process_cores,
+        generator.usage.memory as f64 / f64::from(1 << 20),
+        ms(generator.lag_ms.p99),
+        generator.connections,
+        generator.dropped,
+        generator.due,
+        report.seed,
+        escaped(&report.schedule),
+        escaped(&report.version),
+    );
+    for (name, value) in &report.machine {
+        let _ = write!(
+            body,
+            "<tr><td>{}</td><td class=\"text\">{}</td></tr>",
+            escaped(name),
+            escaped(value)
+        );
+    }
+    for process in &report.processes {
+        let _ = write!(
+            body,
+            "<tr><td>{}</td><td class=\"text\">{:.2} cores, {:.0} MiB, {} descriptors</td></tr>",
+            escaped(&process.name),
+            process.cores,
+            process.memory as f64 / f64::from(1 << 20),
+            process.descriptors
+        );
+    }
+    body.push_str("</table></div>");
+    if !report.examples.is_empty() {
+        let _ = write!(
+            body,
+            "<h2>Some failures</h2><pre>{}</pre>",
+            escaped(&report.examples.join("\n"))
+        );
+    }
+    for note in &report.notes {
+        let _ = write!(body, "<p class=\"dim\">{}</p>", escaped(note));
+    }
+}
+
+fn ms(millis: f64) -> String {
+    milliseconds(millis / 1e3)
+}
