@@ -58,7 +58,7 @@ pub fn write(report: &Report, folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// Reads what [`write`] wrote as JSON.
+/// Reads what [`write()`] wrote as JSON.
 pub fn read(path: &Path) -> io::Result<Report> {
     let text = std::fs::read(path)?;
     serde_json::from_slice(&text).map_err(io::Error::other)

@@ -4,4 +4,5 @@
 mod client;
 mod command;
 mod known;
+mod model;
 mod verdict;
