@@ -85,10 +85,10 @@ struct World {
 
 impl World {
     async fn new(count: usize) -> Self {
-        Self::with(count, Protection::default()).await
+        Self::with(count, &Protection::default()).await
     }
 
-    async fn with(count: usize, protection: Protection) -> Self {
+    async fn with(count: usize, protection: &Protection) -> Self {
         let life = Lifecycle::new();
         let mut instances = Vec::new();
         for _ in 0..count {
@@ -96,7 +96,7 @@ impl World {
         }
         let clock = Arc::new(SystemClock);
         let key = ServiceKey::new(&[7; 32]).unwrap();
-        let mesh = Mesh::protected(key, clock.clone(), protection);
+        let mesh = Mesh::protected(key, clock.clone(), *protection);
         let urls: Vec<String> = instances
             .iter()
             .map(|instance| instance.proxy.url("http"))
@@ -257,7 +257,7 @@ async fn a_slow_upstream_costs_its_deadline_and_no_more() {
 async fn a_silent_instance_is_left_after_the_time_of_an_attempt() {
     let mut config = Protection::default();
     config.policies.retry.attempt_timeout = Some(Duration::from_millis(200));
-    let world = World::with(2, config).await;
+    let world = World::with(2, &config).await;
     for _ in 0..20 {
         world.read().await.unwrap();
     }
@@ -356,7 +356,7 @@ async fn a_name_is_looked_up_and_its_instances_are_used() {
 async fn a_search_at_a_silent_instance_is_answered_by_another_one() {
     let mut protection = Protection::default();
     protection.policies.hedge.share = 0.5;
-    let world = World::with(2, protection).await;
+    let world = World::with(2, &protection).await;
     let metrics = touchstone_telemetry::Metrics::new();
     world.mesh.show(&metrics);
     for _ in 0..60 {
