@@ -19,14 +19,23 @@ pub enum Address {
 
 /// The text names no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must look like `http://host:port`, several of them with commas, or `dns://host:port`")]
-pub struct AddressError;
+pub enum AddressError {
+    /// It has another form.
+    #[error("must look like `http://host:port`, several of them with commas, or `dns://host:port`")]
+    Form,
+    /// It asks for TLS.
+    #[error(
+        "`https://` is not spoken among services: use `http://` on a network of their own, or name \
+         a proxy there that encrypts"
+    )]
+    Encrypted,
+}
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let parse = |part: &str| part.trim().parse::<Uri>().map_err(|_| AddressError);
+        let parse = |part: &str| part.trim().parse::<Uri>().map_err(|_| AddressError::Form);
         let parts = text.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
         let is_bare = |uri: &Uri| matches!(uri.path(), "" | "/") && uri.query().is_none();
         if let [name] = &parts[..]
@@ -34,7 +43,7 @@ impl FromStr for Address {
         {
             let host = name.host().filter(|host| !host.is_empty());
             let (Some(host), Some(port), true) = (host, name.port_u16(), is_bare(name)) else {
-                return Err(AddressError);
+                return Err(AddressError::Form);
             };
             return Ok(Self::Dns {
                 host: host.to_owned(),
@@ -45,9 +54,13 @@ impl FromStr for Address {
             uri.scheme_str() == Some("http") && uri.authority().is_some() && is_bare(uri)
         };
         if parts.iter().all(is_http) {
-            Ok(Self::Instances(parts))
+            return Ok(Self::Instances(parts));
+        }
+        let is_https = |uri: &Uri| uri.scheme_str() == Some("https");
+        if parts.iter().any(is_https) {
+            Err(AddressError::Encrypted)
         } else {
-            Err(AddressError)
+            Err(AddressError::Form)
         }
     }
 }
@@ -73,16 +86,19 @@ mod tests {
             port: 8002,
         };
         assert_eq!(name, Ok(expected));
+        for encrypted in ["https://a:8002", "http://a:8002,https://b:8002"] {
+            let refused = encrypted.parse::<Address>();
+            assert_eq!(refused, Err(AddressError::Encrypted), "{encrypted}");
+        }
         for wrong in [
             "",
             "a:8002",
-            "https://a:8002",
             "dns://a",
             "dns://a:1,http://b:1",
             "http://a:1,,http://b:1",
             "http://a:1/path",
         ] {
-            assert_eq!(wrong.parse::<Address>(), Err(AddressError), "{wrong}");
+            assert_eq!(wrong.parse::<Address>(), Err(AddressError::Form), "{wrong}");
         }
     }
 }
