@@ -17,14 +17,16 @@ pub async fn trial(uri: &str) -> Result<(), Mistake> {
     provide_cryptography();
     let client = Client::open(server).map_err(unreadable)?;
     let info = client.get_connection_info();
-    let (place, hint) = match info.addr() {
+    let (place, hint, tls) = match info.addr() {
         ConnectionAddr::Tcp(host, port) => (
             format!("{host}:{port}"),
             "is it another server, or does it want TLS (`rediss://`)?",
+            false,
         ),
         ConnectionAddr::TcpTls { host, port, .. } => (
             format!("{host}:{port}"),
             "does it speak TLS, with a certificate that is accepted (`redis://` is plain)?",
+            true,
         ),
         _ => return Ok(()),
     };
@@ -38,6 +40,8 @@ pub async fn trial(uri: &str) -> Result<(), Mistake> {
     match tokio::time::timeout(trial::PATIENCE, ping).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(judge(&error, &place, hint)),
+        // A plain server takes the greeting for a command whose end it waits for.
+        Err(_) if tls => Err(Mistake::garbled(&place, "Redis", hint)),
         Err(_) => Err(Mistake::silent(&place)),
     }
 }
