@@ -103,22 +103,40 @@ impl Lifecycle {
 
     /// Runs a task until it ends or the hard stop drops it. A panic is logged and closes a gate
     /// of the task's name, so that readiness tells.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that spawns, and tracks it"
-    )]
     pub fn spawn<F>(&self, name: impl Into<String>, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (name, life) = (name.into(), self.clone());
+        let gate = name.clone();
+        self.track(name, task, move || life.gate(gate).close("panicked"));
+    }
+
+    /// As [`Lifecycle::spawn`] for work on behalf of one client: a panic ends that work and is
+    /// logged, and the service stays ready for everybody else.
+    pub fn spawn_for_client<F>(&self, name: impl Into<String>, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.track(name.into(), task, || ());
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that spawns, and tracks it"
+    )]
+    fn track<F>(&self, name: String, task: F, after_panic: impl FnOnce() + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let life = self.clone();
         life.count(&name, 1);
         let tracked = self.shared.tasks.track_future(async move {
             let hard = life.shared.hard.clone();
             let run = AssertUnwindSafe(hard.run_until_cancelled_owned(task)).catch_unwind();
             if run.await.is_err() {
                 tracing::error!(task.name = name, "task `{name}` panicked");
-                life.gate(name.clone()).close("panicked");
+                after_panic();
             }
             life.count(&name, -1);
         });

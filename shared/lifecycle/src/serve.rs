@@ -84,10 +84,10 @@ impl Lifecycle {
         let stop = self.soft_stop();
         let Some(tls) = edge.tls.clone() else {
             let connection = drive(stream, peer, place, edge, server, router, stop);
-            self.spawn("connection", connection);
+            self.spawn_for_client("connection", connection);
             return;
         };
-        self.spawn("connection", async move {
+        self.spawn_for_client("connection", async move {
             let handshake = tls.acceptor().accept(stream);
             match tokio::time::timeout(edge.head_timeout, handshake).await {
                 Ok(Ok(stream)) => {

@@ -17,6 +17,8 @@ pub fn provide_cryptography() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
+/// What the second file is called.
+const KEY: &str = "TLS key";
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -60,6 +62,17 @@ pub enum TlsError {
     /// The protocol versions are not supported.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
+}
+
+impl TlsError {
+    /// Whether the key is to blame, rather than the certificate.
+    pub fn is_of_key(&self) -> bool {
+        match self {
+            Self::File { what, .. } => *what == KEY,
+            Self::Pair { .. } => true,
+            Self::Setup(_) => false,
+        }
+    }
 }
 
 impl Tls {
@@ -151,8 +164,8 @@ fn read(
         let reason = "it holds no certificate in PEM".to_owned();
         return Err(file("TLS certificate", certificate, reason));
     }
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| file("TLS key", key, error.to_string()))?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| file(KEY, key, error.to_string()))?;
     let pair = CertifiedKey::from_der(chain, secret, provider).map_err(|error| TlsError::Pair {
         certificate: certificate.to_owned(),
         key: key.to_owned(),
