@@ -25,6 +25,8 @@ const API_KEY_TTL: Duration = Duration::from_secs(5);
 const TOKEN_TTL: Duration = Duration::from_mins(1);
 /// Pause between two fetches of the public keys, so that forged key ids cause no storm.
 const REFETCH_PAUSE: Duration = Duration::from_secs(10);
+/// The same after a fetch that failed: shorter, since genuine tokens wait for it too.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A public key of auth.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,9 @@ pub trait KeySource: Send + Sync + 'static {
     async fn api_key(&self, key: &str) -> Result<Option<ApiKeyVerdict>, KeySourceError>;
 }
 
+/// When the public keys were asked for, and why they did not come, if so.
+type Fetch = (Instant, Option<KeySourceError>);
+
 /// Verifies credentials in every service, in both transports.
 pub struct Verifier {
     policy: AccessPolicy,
@@ -72,7 +77,7 @@ pub struct Verifier {
     source: Arc<dyn KeySource>,
     keys: RwLock<HashMap<String, DecodingKey>>,
     /// When the keys were last asked for; the lock makes refetches single-flight.
-    fetched: tokio::sync::Mutex<Option<Instant>>,
+    fetched: tokio::sync::Mutex<Option<Fetch>>,
     tokens: Cache<[u8; 32], Arc<AccessClaims>>,
     api_keys: Cache<[u8; 32], Option<ApiKeyVerdict>>,
 }
@@ -196,7 +201,8 @@ impl Verifier {
         })
     }
 
-    /// A known key; an unknown id causes at most one fetch per [`REFETCH_PAUSE`].
+    /// A known key; an unknown id causes at most one fetch per [`REFETCH_PAUSE`], and while auth
+    /// fails one per [`RETRY_PAUSE`].
     async fn public_key(&self, kid: &str) -> Result<DecodingKey, Error> {
         if let Some(key) = self.known_key(kid) {
             return Ok(key);
@@ -205,15 +211,16 @@ impl Verifier {
         if let Some(key) = self.known_key(kid) {
             return Ok(key);
         }
-        if fetched.is_some_and(|at| at.elapsed() < REFETCH_PAUSE) {
-            return Err(Error::Invalid);
+        match &*fetched {
+            Some((at, None)) if at.elapsed() < REFETCH_PAUSE => return Err(Error::Invalid),
+            Some((at, Some(failure))) if at.elapsed() < RETRY_PAUSE => {
+                return Err(Error::Unavailable(failure.clone()));
+            }
+            _ => {}
         }
-        let published = self
-            .source
-            .public_keys()
-            .await
-            .map_err(Error::Unavailable)?;
-        *fetched = Some(Instant::now());
+        let published = self.source.public_keys().await;
+        *fetched = Some((Instant::now(), published.as_ref().err().cloned()));
+        let published = published.map_err(Error::Unavailable)?;
         let published = published
             .into_iter()
             .filter_map(|key| Some((key.kid, DecodingKey::from_ed_components(&key.x).ok()?)));
