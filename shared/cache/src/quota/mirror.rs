@@ -25,6 +25,9 @@ const LEASE_LOST: Duration = Duration::from_secs(1);
 const LEASE_TERM: Duration = Duration::from_secs(1);
 /// Longest wait that a share tells: the server may be back long before the window has passed.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Longest time for which a denial is not asked about again: another replica may have given back what
+/// it had charged in advance.
+const DENIED_MOST: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -55,6 +58,8 @@ struct Known {
 #[derive(Debug, Default)]
 struct Group {
     lease: Option<Leased>,
+    /// Leases that another one took the place of before they were spent.
+    replaced: Vec<Leased>,
     denied: Option<Denied>,
     standings: Arc<[Standing]>,
     standings_at: Instant,
@@ -86,6 +91,8 @@ struct Denied {
     window: usize,
     /// `None`: always, under these limits.
     until: Option<Instant>,
+    /// When the server is asked again, although that is not over.
+    believed_until: Instant,
 }
 
 /// What to do about a charge.
@@ -131,7 +138,7 @@ impl Mirror {
         }
         if let Some(denied) = group.denied {
             match denied.until {
-                Some(until) if until <= now => group.denied = None,
+                Some(until) if until.min(denied.believed_until) <= now => group.denied = None,
                 until if cost >= denied.cost => {
                     let retry_after = until.map(|until| until.since(now));
                     return Next::Decided(group.remembered(denied.window, retry_after, now));
@@ -179,7 +186,6 @@ impl Mirror {
         };
         let lease_term = lease_term(policy, reply.now);
         let group = self.group(policy);
-        group.asked_for_lease = None;
         group.standings = Arc::clone(&reply.standings);
         group.standings_at = now;
         let verdict = reply.verdict();
@@ -203,17 +209,21 @@ impl Mirror {
                 cost,
                 window,
                 until: retry_after.map(|wait| asked_at + wait),
+                believed_until: asked_at + DENIED_MOST,
             });
+            group.asked_for_lease = None;
         } else {
             group.denied = None;
             let extra = reply.granted.saturating_sub(cost);
             if extra > 0 {
                 // Its end as of before the question: it never outlives its part at the server.
-                group.lease = Some(Leased {
+                let before = group.lease.replace(Leased {
                     lease: Lease::new(extra, now, asked_at + lease_term),
                     receipt,
                     policy: policy.clone(),
                 });
+                group.replaced.extend(before);
+                group.asked_for_lease = None;
             }
         }
         Decision {
@@ -308,16 +318,23 @@ impl Mirror {
     /// The rests of all leases that ended.
     pub fn rests(&mut self, now: Instant) -> Vec<Rest> {
         let groups = self.groups.iter_mut();
-        groups.filter_map(|(_, group)| group.rest(now)).collect()
+        groups
+            .flat_map(|(_, group)| std::iter::from_fn(|| group.rest(now)))
+            .collect()
     }
 
     /// Whether there is a lease.
     pub fn is_leased(&self) -> bool {
-        self.groups.iter().any(|(_, group)| group.lease.is_some())
+        let mut groups = self.groups.iter();
+        groups.any(|(_, group)| group.lease.is_some() || !group.replaced.is_empty())
     }
 
     /// Gives back units of an earlier charge, here.
     pub fn refund(&mut self, policy: &Policy, receipt: Receipt, units: u64) {
+        for (_, group) in &mut self.groups {
+            // There may be enough now; what never passes still does not.
+            group.denied.take_if(|denied| denied.until.is_some());
+        }
         self.own.with_rings(policy, |strict, rings| {
             strict.refund(rings, receipt.here, units);
         });
@@ -453,15 +470,21 @@ impl Group {
         leased.lease.spend(now, cost).then_some(leased.receipt)
     }
 
-    /// Ends a lease that can be spent no more; what goes back of it.
+    /// Ends a lease that can be spent no more, or has no place; what goes back of it.
     fn rest(&mut self, now: Instant) -> Option<Rest> {
-        let ended = self.lease.take_if(|leased| leased.lease.left(now) == 0)?;
-        let (_, units) = ended.lease.rest();
-        (units > 0).then_some(Rest {
-            policy: ended.policy,
-            receipt: ended.receipt,
-            units,
-        })
+        let ended = self.lease.take_if(|leased| leased.lease.left(now) == 0);
+        self.replaced.extend(ended);
+        while let Some(ended) = self.replaced.pop() {
+            let (_, units) = ended.lease.rest();
+            if units > 0 {
+                return Some(Rest {
+                    policy: ended.policy,
+                    receipt: ended.receipt,
+                    units,
+                });
+            }
+        }
+        None
     }
 
     /// A denial that still holds.
