@@ -87,11 +87,13 @@ struct Step {
     most_in_flight: u32,
 }
 
-/// Where a fall of the limit began.
+/// A fall of the limit.
 #[derive(Clone, Copy, Debug)]
 struct Fall {
+    /// Where it began.
     allowed: f64,
-    present: f64,
+    /// The longest mean time since: a fall begins while the queue still grows.
+    slowest: f64,
 }
 
 /// A limit as it is now.
@@ -193,14 +195,16 @@ impl Limit {
             self.fall = None;
             return;
         }
-        let fall = *self.fall.get_or_insert(Fall {
+        let fall = self.fall.get_or_insert(Fall {
             allowed: self.allowed,
-            present,
+            slowest: present,
         });
+        fall.slowest = fall.slowest.max(present);
+        let fall = *fall;
         if self.allowed > fall.allowed * 0.67 && self.allowed > f64::from(self.config.least) {
             return;
         }
-        if present > fall.present * 0.85 {
+        if present > fall.slowest * 0.85 {
             self.usual = Some(present);
         }
         self.fall = None;

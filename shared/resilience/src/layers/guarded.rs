@@ -158,7 +158,12 @@ where
                     Ok(response) => Poll::Ready(Ok(watch(response, attempt))),
                     Err(error) => {
                         if let Some(mut attempt) = attempt {
-                            attempt.done(Outcome::FAILURE);
+                            let outcome = if error.broken_off_by_caller() {
+                                Outcome::Neutral
+                            } else {
+                                Outcome::FAILURE
+                            };
+                            attempt.done(outcome);
                         }
                         Poll::Ready(Err(error))
                     }

@@ -77,6 +77,11 @@ pub trait CallError: From<Rejected> {
 
     /// Whether the upstream saw nothing of the request, e.g. because no connection was made.
     fn never_sent(&self) -> bool;
+
+    /// Whether the caller broke off its own request, which says nothing of the upstream.
+    fn broken_off_by_caller(&self) -> bool {
+        false
+    }
 }
 
 impl CallError for Rejected {
