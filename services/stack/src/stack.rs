@@ -102,8 +102,13 @@ pub enum StartError {
     #[error("the event bus cannot be opened")]
     Events(#[source] touchstone_events::Error),
     /// The certificate of the gateway or its key cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    #[error("{variable}: {reason}")]
+    Tls {
+        /// Which of them is to blame.
+        variable: &'static str,
+        /// Why.
+        reason: TlsError,
+    },
     /// A service cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -119,6 +124,8 @@ pub struct Stack {
     life: Lifecycle,
     routers: BTreeMap<Service, Router>,
     addresses: BTreeMap<Service, SocketAddr>,
+    /// Whether the gateway has a certificate.
+    encrypted: bool,
     admin: Option<SocketAddr>,
     operators: Operators,
     _locks: Vec<DirLock>,
@@ -167,8 +174,15 @@ impl Stack {
         };
         // Mistakes in certificates are told before anything is built.
         let edge = if plan.listen && plan.services.contains(&Service::Gateway) {
-            let edge = touchstone_api_gateway::edge(&settings.gateway, &common.metrics)?;
-            Some(edge)
+            let edge = touchstone_api_gateway::edge(&settings.gateway, &common.metrics);
+            Some(edge.map_err(|reason| StartError::Tls {
+                variable: if reason.is_of_key() {
+                    "TLS_KEY_FILE"
+                } else {
+                    "TLS_CERT_FILE"
+                },
+                reason,
+            })?)
         } else {
             None
         };
@@ -189,6 +203,7 @@ impl Stack {
             life,
             routers: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            encrypted: edge.as_ref().is_some_and(|edge| edge.tls.is_some()),
             admin: admin.as_ref().map(Listener::address),
             operators: Operators::default(),
             _locks: locks,
@@ -254,6 +269,16 @@ impl Stack {
     /// Where a service listens, if it does in this process.
     pub fn address(&self, service: Service) -> Option<SocketAddr> {
         self.addresses.get(&service).copied()
+    }
+
+    /// The URL of a service that listens in this process.
+    pub fn url(&self, service: Service) -> Option<String> {
+        let scheme = match service {
+            Service::Gateway if self.encrypted => "https",
+            _ => "http",
+        };
+        let address = self.address(service)?;
+        Some(format!("{scheme}://{address}"))
     }
 
     /// Where operators look at the gateway, if it is in this process.

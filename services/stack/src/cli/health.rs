@@ -15,6 +15,9 @@ pub(crate) async fn run(args: &HealthArgs, cli: &Cli, out: Out) -> anyhow::Resul
         .timeout(args.timeout.into())
         // What is asked is near; a proxy of the environment is for what is far.
         .no_proxy()
+        // A certificate speaks of the gateway's public name, not of the address that is asked here;
+        // nothing secret is sent.
+        .tls_danger_accept_invalid_certs(args.url.is_none())
         .build()?;
     let path = if args.live { "live" } else { "ready" };
     let mut answers = Vec::new();
@@ -49,19 +52,24 @@ fn targets(args: &HealthArgs, cli: &Cli) -> anyhow::Result<Vec<(String, String)>
         let base = url.trim_end_matches('/').to_owned();
         return Ok(vec![(base.clone(), base)]);
     }
-    let stack: StackConfig = cli.loader(&cli.up)?.section()?;
+    let loader = cli.loader(&cli.up)?;
+    let stack: StackConfig = loader.section()?;
     let services = match args.services.as_slice() {
         [] => &[Service::Gateway],
         services => services,
     };
-    Ok(services
-        .iter()
-        .map(|service| {
-            let port = stack.ports.get(service.name()).copied().unwrap_or_default();
-            let address = SocketAddr::new(reachable(stack.host), port);
-            (service.to_string(), format!("http://{address}"))
-        })
-        .collect())
+    let mut targets = Vec::new();
+    for service in services {
+        let port = stack.ports.get(service.name()).copied().unwrap_or_default();
+        let address = SocketAddr::new(reachable(stack.host), port);
+        let encrypted = *service == Service::Gateway && {
+            let gateway: touchstone_api_gateway::Config = loader.section()?;
+            !gateway.edge.certificate_file.as_os_str().is_empty()
+        };
+        let scheme = if encrypted { "https" } else { "http" };
+        targets.push((service.to_string(), format!("{scheme}://{address}")));
+    }
+    Ok(targets)
 }
 
 /// Where what is bound to `host` can be reached from this machine.

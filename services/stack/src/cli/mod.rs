@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
                 || error.is::<args::Usage>()
                 || matches!(
                     start,
-                    Some(StartError::Configuration(_) | StartError::Tls(_))
+                    Some(StartError::Configuration(_) | StartError::Tls { .. })
                 );
             if usage {
                 ExitCode::from(USAGE)

@@ -47,16 +47,13 @@ pub(crate) async fn serve(cli: &Cli, args: &ServeArgs, out: Out) -> anyhow::Resu
     if out.is_json() {
         let urls: BTreeMap<String, String> = Service::ALL
             .into_iter()
-            .filter_map(|service| {
-                let address = stack.address(service)?;
-                Some((service.to_string(), format!("http://{address}")))
-            })
+            .filter_map(|service| Some((service.to_string(), stack.url(service)?)))
             .collect();
         out.value(&serde_json::json!({ "urls": urls }))?;
     } else {
         for service in Service::ALL {
-            if let Some(address) = stack.address(service) {
-                out.note(format!("{service} listens on http://{address}"));
+            if let Some(url) = stack.url(service) {
+                out.note(format!("{service} listens on {url}"));
             }
         }
     }
@@ -157,12 +154,7 @@ fn target(gateway: &str, data_dir: &Path) -> String {
 }
 
 fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow::Result<()> {
-    let address = |service: Service| {
-        stack
-            .address(service)
-            .map(|address| format!("http://{address}"))
-            .unwrap_or_default()
-    };
+    let address = |service: Service| stack.url(service).unwrap_or_default();
     let gateway = address(Service::Gateway);
     if out.is_json() {
         let urls: serde_json::Map<String, serde_json::Value> = Service::ALL

@@ -8,6 +8,7 @@ mod database;
 mod environment;
 mod patience;
 mod servers;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
