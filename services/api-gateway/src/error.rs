@@ -70,6 +70,9 @@ pub enum Error {
     /// The body ended early.
     #[error("the body ended early")]
     Incomplete,
+    /// The call that several requests waited for met a defect.
+    #[error("the call panicked")]
+    Panicked,
 }
 
 impl Error {
@@ -108,6 +111,7 @@ impl Classify for Error {
             | Self::Rejected { .. }
             | Self::CutShort(_)
             | Self::TooManyWebSockets => ErrorKind::Unavailable,
+            Self::Panicked => ErrorKind::Internal,
             Self::Origin => ErrorKind::Forbidden,
             Self::Deadline => ErrorKind::Timeout,
             Self::TooLarge { .. } => ErrorKind::PayloadTooLarge,
@@ -135,6 +139,7 @@ impl Classify for Error {
             Self::HeadersTooLarge { .. } => "request.headers_too_large",
             Self::CredentialInQuery(_) => "gateway.credential_in_query",
             Self::Incomplete => "request.incomplete",
+            Self::Panicked => "web.panic",
         }
     }
 

@@ -4,10 +4,12 @@ use http::HeaderValue;
 use touchstone_client::{Mesh, Recorder, RetrievalClient};
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
+use touchstone_resilience::Action;
 use touchstone_telemetry::Metrics as Registry;
 use touchstone_types::{Clock, IdSource};
 
-use crate::metrics::Metrics;
+use crate::layers::Exchange;
+use crate::metrics::{Metrics, Rung};
 use crate::quota::Quotas;
 use crate::routes::{HealthBoard, Specification};
 use crate::traffic::{Traffic, Upstreams};
@@ -107,6 +109,15 @@ impl Gateway {
 
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Counts and writes down that something poorer than what was asked for was given for `service`.
+    pub fn degraded(&self, exchange: &Exchange, rung: Rung, request_id: Option<Arc<str>>) {
+        self.metrics().degraded(rung);
+        let request = request_id.map(|id| (exchange.class, None, id));
+        let target = exchange.route.service.into();
+        self.quotas()
+            .note(Action::Degraded, "degraded", target, rung.as_str(), request);
     }
 
     pub fn health_board(&self) -> &HealthBoard {

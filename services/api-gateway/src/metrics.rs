@@ -49,6 +49,17 @@ pub(crate) enum Rung {
     StaleRead,
 }
 
+impl Rung {
+    /// The name in metrics and in the ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passages => "passages",
+            Self::StaleAnswer => "stale_answer",
+            Self::StaleRead => "stale_read",
+        }
+    }
+}
+
 /// Labels of a degraded answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Degraded {
@@ -115,11 +126,7 @@ impl Metrics {
     }
 
     pub fn degraded(&self, rung: Rung) {
-        let rung = match rung {
-            Rung::Passages => "passages",
-            Rung::StaleAnswer => "stale_answer",
-            Rung::StaleRead => "stale_read",
-        };
+        let rung = rung.as_str();
         self.degraded.get_or_create(&Degraded { rung }).inc();
     }
 

@@ -49,21 +49,14 @@ pub(crate) async fn by_address(
     let place = Place::of(client);
     if let Err(wait) = quotas.pass(place) {
         quotas.metrics.denied("address");
-        let known = (
-            request.extensions().get::<Exchange>(),
-            request.extensions().get::<RequestContext>(),
-        );
-        if let (Some(exchange), Some(context)) = known {
-            let request = (exchange.class, Some(wait), Arc::clone(&context.request_id));
-            let target = place.to_string().into();
-            quotas.note(
-                Action::Denied,
-                "quota.address",
-                target,
-                "used up",
-                Some(request),
-            );
-        }
+        let extensions = request.extensions();
+        // The gateway's own paths are read, more or less.
+        let exchange = extensions.get::<Exchange>();
+        let class = exchange.map_or(Class::Read, |exchange| exchange.class);
+        let context = extensions.get::<RequestContext>();
+        let request = context.map(|context| (class, Some(wait), Arc::clone(&context.request_id)));
+        let target = place.to_string().into();
+        quotas.note(Action::Denied, "quota.address", target, "used up", request);
         return Err(exceeded("address", Some(wait)));
     }
     request.extensions_mut().insert(place);

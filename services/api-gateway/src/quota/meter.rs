@@ -30,7 +30,8 @@ pub(crate) fn estimate(body: &[u8]) -> u64 {
     own + asked.unwrap_or(ANSWER)
 }
 
-/// A caller's budget of tokens during one request.
+/// A caller's budget of tokens during one request. One that is dropped before it was settled gives
+/// everything back: its request got no answer.
 pub(crate) struct Budget {
     pub store: Arc<dyn QuotaStore>,
     pub life: Lifecycle,
@@ -46,20 +47,19 @@ impl Budget {
     }
 
     /// Gives back what was not used, or charges what was used beyond, in the background.
-    pub fn settle(self, used: u64) {
+    pub fn settle(mut self, used: u64) {
+        self.give_back(used);
+    }
+
+    fn give_back(&mut self, used: u64) {
         let total = self.total();
+        let mut reserved = std::mem::take(&mut self.reserved);
         if used == total {
             return;
         }
-        let life = self.life.clone();
-        life.spawn("quota.settle", async move {
-            let Self {
-                store,
-                subject,
-                policy,
-                mut reserved,
-                ..
-            } = self;
+        let (store, policy) = (Arc::clone(&self.store), Arc::clone(&self.policy));
+        let subject = Arc::clone(&self.subject);
+        self.life.spawn("quota.settle", async move {
             if used > total {
                 let _ = reserve(&*store, &subject, &policy, used - total).await;
                 return;
@@ -72,6 +72,12 @@ impl Budget {
                 back -= part;
             }
         });
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.give_back(0);
     }
 }
 

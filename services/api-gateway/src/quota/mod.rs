@@ -223,7 +223,7 @@ impl Quotas {
     }
 
     /// Writes into the ledger.
-    fn note(
+    pub fn note(
         &self,
         action: Action,
         policy: &'static str,

@@ -81,7 +81,8 @@ pub(crate) async fn ask(
     };
     match gateway.retrieval().search(caller, &search).await {
         Ok(found) => {
-            gateway.metrics().degraded(Rung::Passages);
+            let id = Some(context.request_id.clone());
+            gateway.degraded(exchange, Rung::Passages, id);
             Ok(answer(&request, compose(&request, found)))
         }
         Err(error) => {
@@ -92,7 +93,8 @@ pub(crate) async fn ask(
             let Some(old) = old else {
                 return Ok(failure);
             };
-            gateway.metrics().degraded(Rung::StaleAnswer);
+            let id = Some(context.request_id.clone());
+            gateway.degraded(exchange, Rung::StaleAnswer, id);
             Ok(answer(&request, old))
         }
     }

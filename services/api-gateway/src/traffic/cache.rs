@@ -1,12 +1,13 @@
 //! Reads and searches: answered from what is kept, else by one call for all who ask the same.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use http::header::{ACCEPT, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
@@ -26,7 +27,7 @@ use crate::Error;
 use crate::error::SharedError;
 use crate::gateway::Gateway;
 use crate::layers::Exchange;
-use crate::metrics::CacheResult;
+use crate::metrics::{CacheResult, Rung};
 use crate::routes::forward::{Outgoing, passed_on, send};
 use crate::routes::table::Class;
 
@@ -169,7 +170,9 @@ impl Asked<'_> {
         });
         response.headers_mut().insert(CACHE_STATUS, status);
         if result == CacheResult::Stale {
-            gateway.metrics().degraded(crate::metrics::Rung::StaleRead);
+            let context = self.parts.extensions.get::<RequestContext>();
+            let id = context.map(|context| Arc::clone(&context.request_id));
+            gateway.degraded(self.exchange, Rung::StaleRead, id);
             response.headers_mut().insert(
                 HeaderName::from_static(DEGRADED),
                 HeaderValue::from_static(service),
@@ -196,7 +199,7 @@ impl Asked<'_> {
             ..context
         }
         .within(limit);
-        async move {
+        let work = async move {
             let response = match send(&gateway, &exchange, &context, &parts, body).await {
                 Ok(response) => response,
                 Err(error) => return Fetched::Failed(Arc::new(error)),
@@ -219,7 +222,10 @@ impl Asked<'_> {
                 Ok(Collected::Longer(body)) => for_one(Response::from_parts(head, body)),
                 Err(()) => Fetched::Failed(Arc::new(Error::CutShort(exchange.route.service))),
             }
-        }
+        };
+        // A shared future that panics wakes nobody but whoever drove it.
+        let work = AssertUnwindSafe(work).catch_unwind();
+        work.map(|fetched| fetched.unwrap_or_else(|_| Fetched::Failed(Arc::new(Error::Panicked))))
     }
 }
 

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use touchstone_config::Problems;
 use touchstone_resilience::{breaker, bulkhead, hedge, limit, stream, upstream};
 
+/// What was deleted through another gateway is answered no longer than this, whatever fails.
+const LONGEST: Duration = Duration::from_mins(1);
+
 /// Answers that are used again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,18 +39,22 @@ impl CacheConfig {
             "cache.answer",
             "must be <= 1 MiB",
         );
-        // A document that is deleted through another gateway must not be shown for long.
         for (key, value) in [("cache.search", self.search), ("cache.read", self.read)] {
             problems.check(
-                value <= Duration::from_mins(1) && value.subsec_nanos() == 0,
+                value.subsec_nanos() == 0,
                 key,
-                "must be whole seconds, at most 1m",
+                "must be whole seconds: services are told so in `Age`",
             );
         }
         problems.check(
-            self.stale <= Duration::from_mins(10),
+            self.search.max(self.read).saturating_add(self.stale) <= LONGEST,
             "cache.stale",
-            "must be <= 10m",
+            "must not exceed 1m together with `cache.search` and `cache.read`",
+        );
+        problems.check(
+            self.questions <= LONGEST,
+            "cache.questions",
+            "must be <= 1m",
         );
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use touchstone_api::headers::API_KEY;
 use touchstone_client::Upgrades;
 use touchstone_identity::{Error as IdentityError, RequestContext};
+use touchstone_resilience::Action;
 use touchstone_resilience::layers::Connected;
 use touchstone_web::Problem;
 use uuid::Uuid;
@@ -94,7 +95,15 @@ pub(crate) async fn pass(
     parts: &mut Parts,
 ) -> Result<Response, Problem> {
     check_origin(gateway, parts)?;
-    let place = gateway.web_sockets().take()?;
+    let place = gateway.web_sockets().take().inspect_err(|_| {
+        let (target, id) = (exchange.route.service.into(), context.request_id.clone());
+        let most = gateway.config().websocket.connections;
+        let state = format!("{most} of {most} are open");
+        let request = Some((exchange.class, None, id));
+        gateway
+            .quotas()
+            .note(Action::Shed, "websocket.places", target, state, request);
+    })?;
     let client = parts
         .extensions
         .remove::<OnUpgrade>()
@@ -106,7 +115,7 @@ pub(crate) async fn pass(
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 
     let life = gateway.life().clone();
-    let upgrades = Upgrades::new(move |name, task| life.spawn(name, task));
+    let upgrades = Upgrades::new(move |name, task| life.spawn_for_client(name, task));
     request.extensions_mut().insert(upgrades);
 
     let mut response = call(gateway, exchange, context, request).await?;
@@ -127,7 +136,7 @@ pub(crate) async fn pass(
     };
     gateway
         .life()
-        .spawn("websocket", connection.run(client, upstream));
+        .spawn_for_client("websocket", connection.run(client, upstream));
     Ok(accepted(response, &parts.headers))
 }
 

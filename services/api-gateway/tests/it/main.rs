@@ -8,9 +8,15 @@ mod admin;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
 mod degraded;
+#[cfg(test)]
+mod elsewhere;
 #[cfg(test)]
 mod forgeries;
 #[cfg(test)]
@@ -18,11 +24,25 @@ mod forwarding;
 #[cfg(test)]
 mod hedging;
 #[cfg(test)]
+mod instances;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod overload;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod panics;
+#[cfg(test)]
 mod quotas;
+#[cfg(test)]
+mod slow;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

@@ -59,7 +59,17 @@ impl Stack {
         services: impl IntoIterator<Item = (&'static str, Router)>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let (identity, life) = (TestIdentity::new(), Lifecycle::new());
+        Self::of(TestIdentity::new(), mode, services, change).await
+    }
+
+    /// As [`Stack::with`], for an identity that was changed.
+    pub async fn of(
+        identity: TestIdentity,
+        mode: Mode,
+        services: impl IntoIterator<Item = (&'static str, Router)>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let life = Lifecycle::new();
         for (name, router) in services {
             match mode {
                 Mode::InProcess => identity.mesh.mount(name, router),

@@ -34,13 +34,13 @@ over_both_transports!(
 
 /// A service that fails while the switch is on, and counts.
 #[derive(Clone, Default)]
-struct Switch {
+pub struct Switch {
     fails: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
 }
 
 impl Switch {
-    fn router(&self) -> Router {
+    pub fn router(&self) -> Router {
         let switch = self.clone();
         Router::new().fallback(move || {
             let switch = switch.clone();
@@ -55,11 +55,11 @@ impl Switch {
         })
     }
 
-    fn set(&self, fails: bool) {
+    pub fn set(&self, fails: bool) {
         self.fails.store(fails, Ordering::Release);
     }
 
-    fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Acquire)
     }
 }
@@ -68,12 +68,12 @@ fn failure() -> Response {
     Problem::new(ErrorKind::Internal, "auth.internal", "broken").into_response()
 }
 
-async fn login(stack: &Stack) -> Answer {
+pub async fn login(stack: &Stack) -> Answer {
     stack.anonymous().post("/auth/login", &json!({})).await
 }
 
 /// Asks until the answer is `wanted`.
-async fn until(stack: &Stack, wanted: StatusCode) {
+pub async fn until(stack: &Stack, wanted: StatusCode) {
     let asking = async {
         while login(stack).await.status != wanted {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -312,7 +312,7 @@ async fn a_client_that_leaves_gives_its_place_back_and_is_no_failure(mode: Mode)
 }
 
 /// A gateway whose way to auth goes through a faulty wire.
-async fn wired(
+pub async fn wired(
     change: impl FnOnce(&mut touchstone_api_gateway::Config),
 ) -> (Stack, TcpProxy, Switch) {
     let auth = Switch::default();

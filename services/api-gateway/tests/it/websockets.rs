@@ -132,7 +132,7 @@ async fn socket(stack: &Stack, address: SocketAddr) -> Socket {
 }
 
 /// The code and the reason of the close that must come.
-async fn closed(socket: &mut Socket) -> (u16, String) {
+pub async fn closed(socket: &mut Socket) -> (u16, String) {
     loop {
         match in_time(socket.next()).await {
             Some(Ok(Message::Close(Some(close)))) => {
