@@ -73,14 +73,10 @@ async fn users_are_real_their_answers_right_and_the_limits_as_before() {
         );
     }
     // The users of the first run come again with what was kept of them.
-    let (code, again) = load(
-        folder.path(),
-        &url,
-        &["run", "levels", "--users=5", "--seed=2"],
-    )
-    .await;
+    let arguments = ["run", "cache", "--duration=2s", "--seed=2"];
+    let (code, again) = load(folder.path(), &url, &arguments).await;
     is_right(code, &again);
-    assert_eq!(again["total"]["good"], 3600);
+    assert!(again["total"]["good"].as_u64().unwrap() > 200);
 
     assert_eq!(
         limits().await,

@@ -17,7 +17,7 @@ use crate::validity::Rules;
 /// Shares of what it can do at which the simulator is looked at.
 const LOADS: [f64; 4] = [0.3, 0.5, 0.7, 0.85];
 /// Requests that a prediction is made of.
-const PREDICTED: usize = 20_000;
+const PREDICTED: usize = 6_000;
 /// Bytes of the prompt that a check sends; four make a token.
 const PROMPT: &str =
     "Which port has the oldest lighthouse on the northern coast, and when was it lit?";

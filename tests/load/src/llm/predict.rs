@@ -123,12 +123,12 @@ pub fn replay(model: &Model, arrivals: &[Duration], scripts: Vec<Script>, rate: 
 
 /// The rate at which a share of the slots is taken, found by trying.
 pub fn rate_for(model: &Model, utilisation: f64, prompt_tokens: usize) -> f64 {
-    let alone = predict(model, 0.01, 500, prompt_tokens);
+    let alone = predict(model, 0.01, 200, prompt_tokens);
     let service = alone.total.mean().as_secs_f64().max(1e-6);
     let (mut low, mut high) = (0.0, model.slots as f64 / service);
-    for _ in 0..12 {
+    for _ in 0..9 {
         let middle = f64::midpoint(low, high);
-        if predict(model, middle, 2000, prompt_tokens).utilisation < utilisation {
+        if predict(model, middle, 1000, prompt_tokens).utilisation < utilisation {
             low = middle;
         } else {
             high = middle;

@@ -229,3 +229,48 @@ pub fn share(part: u64, whole: u64) -> f64 {
         part as f64 / whole as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waited_before_it_began_counts_from_the_wanted_begin() {
+        let wanted = Instant::now();
+        let began = wanted + Duration::from_millis(400);
+        let event = |millis| began + Duration::from_millis(millis);
+        let sample = Sample {
+            phase: 0,
+            endpoint: 0,
+            intended: wanted,
+            began,
+            connect: None,
+            first_byte: Some(Duration::from_millis(10)),
+            ended: began + Duration::from_millis(100),
+            outcome: Outcome::Good,
+            bytes: 1,
+            events: vec![event(20), event(60)],
+        };
+        let mut cell = Cell::default();
+        cell.record(&sample);
+        let told = Measure::ALL.map(|measure| {
+            let durations = cell.durations(measure);
+            durations.map_or(0.0, |durations| durations.max().as_secs_f64() * 1e3)
+        });
+        let wanted = [500.0, 100.0, 400.0, 0.0, 10.0, 20.0, 40.0];
+        for (told, wanted) in told.iter().zip(wanted) {
+            assert!(
+                (told - wanted).abs() <= wanted / 1000.0,
+                "{told} for {wanted}"
+            );
+        }
+        // What failed to connect at once does not make a target look fast.
+        let refused = Sample {
+            outcome: Outcome::Failed(ErrorClass::Connect),
+            ..sample
+        };
+        cell.record(&refused);
+        let total = cell.durations(Measure::Total).map(Durations::count);
+        assert_eq!((cell.requests(), total), (2, Some(1)));
+    }
+}
