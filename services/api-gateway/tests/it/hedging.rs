@@ -100,6 +100,11 @@ async fn two(service: &'static str) -> (Stack, Arc<Pair>) {
     (stack, pair)
 }
 
+/// What is usual is reckoned anew ten times a second at most.
+async fn until_it_is_known() {
+    tokio::time::sleep(Duration::from_millis(150)).await;
+}
+
 #[tokio::test]
 async fn a_search_that_one_instance_stalls_is_answered_once_by_the_other() {
     let (stack, pair) = two("retrieval").await;
@@ -111,6 +116,7 @@ async fn a_search_that_one_instance_stalls_is_answered_once_by_the_other() {
         let answer = search(format!("known {number}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
+    until_it_is_known().await;
     // Some of those were late too.
     let (calls, left) = (pair.calls(), pair.left.load(Ordering::SeqCst));
     pair.holds_next.store(true, Ordering::SeqCst);
@@ -141,6 +147,7 @@ async fn a_write_that_is_late_is_waited_for() {
         let answer = client.post("/documents", &write).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
+    until_it_is_known().await;
     let before = pair.calls();
     pair.holds_next.store(true, Ordering::SeqCst);
     let (answer, ()) = tokio::join!(client.post("/documents", &write), async {
