@@ -12,6 +12,7 @@ pub mod headers;
 pub mod model;
 pub mod openai;
 pub mod retrieval;
+pub mod telegram;
 pub mod vector;
 
 mod common;

@@ -1,0 +1,252 @@
+//! An account: one supervised connection to Telegram, with the governor in front of every call.
+
+mod error;
+mod session;
+mod supervisor;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use grammers_client::Client;
+use grammers_client::tl::RemoteCall;
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+use touchstone_lifecycle::Lifecycle;
+
+pub use error::CallError;
+pub use supervisor::Hint;
+
+use crate::domain::governor::{Governor, Standing};
+use crate::domain::string_session::StringSession;
+
+/// Longest time that one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How an account stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// A connection is being made.
+    Connecting,
+    /// Logged in.
+    Authorized {
+        /// Bare id of the user.
+        user: i64,
+    },
+    /// Connected, and the session is not logged in; only another SESSION helps.
+    NotAuthorized,
+    /// The session is used elsewhere; it is tried again, slowly.
+    Duplicated,
+    /// There is no connection; it is tried again.
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an account needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub session: StringSession,
+    pub api_id: i32,
+    /// Calls per second.
+    pub rate: f64,
+    /// `socks5://127.0.0.1:<port>` of the bridge to a proxy.
+    pub bridge: Option<String>,
+}
+
+/// A supervised account; clones are handles of the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Account(Arc<Shared>);
+
+struct Shared {
+    options: Options,
+    governor: Mutex<Governor>,
+    started: Instant,
+    link: watch::Sender<Option<Link>>,
+    state: watch::Sender<State>,
+    /// Tells the supervisor that a connection is useless.
+    broken: mpsc::UnboundedSender<u64>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection; its number tells it from those before.
+#[derive(Clone)]
+pub(crate) struct Link {
+    client: Client,
+    number: u64,
+}
+
+impl Account {
+    /// Starts an account; what Telegram tells by itself goes to `hints`.
+    pub(crate) fn start(
+        options: Options,
+        hints: mpsc::UnboundedSender<Hint>,
+        life: &Lifecycle,
+    ) -> Self {
+        let (broken, reports) = mpsc::unbounded_channel();
+        let shared = Shared {
+            governor: Mutex::new(Governor::new(options.rate)),
+            options,
+            started: Instant::now(),
+            link: watch::Sender::new(None),
+            state: watch::Sender::new(State::Connecting),
+            broken,
+        };
+        let account = Self(Arc::new(shared));
+        life.spawn(
+            "telegram.account",
+            supervisor::run(account.clone(), hints, reports, life.soft_stop()),
+        );
+        account
+    }
+
+    /// How the account stands.
+    pub(crate) fn state(&self) -> State {
+        self.0.state.borrow().clone()
+    }
+
+    /// How the governor stands.
+    pub(crate) fn standing(&self) -> Standing {
+        self.governor().standing(self.0.started.elapsed())
+    }
+
+    /// Calls a method that only reads: once more on a new connection when the first one breaks.
+    ///
+    /// # Errors
+    /// [`CallError`]; at the latest at `deadline`.
+    pub(crate) async fn read<R: RemoteCall>(
+        &self,
+        method: &str,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Return, CallError> {
+        match self.call(method, request, deadline).await {
+            Err(error) if error.is_of_the_connection() && Instant::now() < deadline => {
+                self.call(method, request, deadline).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Calls a method once, when the governor allows it.
+    ///
+    /// # Errors
+    /// [`CallError`]; at the latest at `deadline`. A wait that would pass it is told at once.
+    pub(crate) async fn call<R: RemoteCall>(
+        &self,
+        method: &str,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Return, CallError> {
+        loop {
+            self.pass(method, deadline).await?;
+            let outcome = self.send(request, deadline).await;
+            let now = self.0.started.elapsed();
+            match outcome {
+                Ok(answer) => {
+                    self.governor().answered(method, now);
+                    return Ok(answer);
+                }
+                Err(CallError::Flood(wait)) => {
+                    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+                    self.governor().flooded(method, seconds, now);
+                    if Instant::now() + wait >= deadline {
+                        return Err(CallError::Flood(wait));
+                    }
+                }
+                Err(error) => {
+                    if let CallError::NotAuthorized | CallError::Duplicated = error {
+                        self.found(&error);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Waits for the governor.
+    async fn pass(&self, method: &str, deadline: Instant) -> Result<(), CallError> {
+        loop {
+            let wait = self.governor().ask(method, self.0.started.elapsed());
+            if wait.is_zero() {
+                return Ok(());
+            }
+            if Instant::now() + wait >= deadline {
+                return Err(CallError::Flood(wait));
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn send<R: RemoteCall>(
+        &self,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Return, CallError> {
+        let link = self.link(deadline).await?;
+        let until = deadline.min(Instant::now() + CALL_TIMEOUT);
+        match timeout_at(until, link.client.invoke(request)).await {
+            Ok(outcome) => outcome.map_err(|error| {
+                let error = CallError::from(error);
+                if error.is_of_the_connection() {
+                    self.report(&link);
+                }
+                error
+            }),
+            Err(_) => {
+                // Half-open connections look like this: the next call gets a new one.
+                self.report(&link);
+                Err(CallError::Timeout)
+            }
+        }
+    }
+
+    /// The present connection, awaited until the deadline.
+    async fn link(&self, deadline: Instant) -> Result<Link, CallError> {
+        match self.state() {
+            State::NotAuthorized => return Err(CallError::NotAuthorized),
+            State::Duplicated => return Err(CallError::Duplicated),
+            _ => {}
+        }
+        let mut links = self.0.link.subscribe();
+        let waited = timeout_at(deadline, links.wait_for(Option::is_some)).await;
+        match waited {
+            Ok(Ok(link)) => link
+                .clone()
+                .ok_or(CallError::Unreachable("there is no connection")),
+            _ => Err(CallError::Unreachable("no connection could be made")),
+        }
+    }
+
+    fn report(&self, link: &Link) {
+        // The supervisor ends with the stack, and then nobody needs a new connection.
+        let _ = self.0.broken.send(link.number);
+    }
+
+    fn found(&self, error: &CallError) {
+        let state = match error {
+            CallError::NotAuthorized => State::NotAuthorized,
+            CallError::Duplicated => State::Duplicated,
+            other => State::Unreachable {
+                reason: other.to_string(),
+            },
+        };
+        self.0.state.send_replace(state);
+    }
+
+    fn governor(&self) -> MutexGuard<'_, Governor> {
+        self.0
+            .governor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,159 @@
+//! Keeps a connection: watches the client's runner, which may panic, and builds it anew.
+
+use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use grammers_client::Client;
+use grammers_client::client::ClientConfiguration;
+use grammers_client::tl;
+use grammers_mtsender::{ConnectionParams, NoRetries, SenderPool};
+use grammers_session::updates::UpdatesLike;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::session::AccountSession;
+use super::{Account, CallError, Link, State};
+
+/// Shortest and longest time between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Updates that wait to be read; those beyond are dropped by the client, and found by the ledger.
+const UPDATES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// What Telegram tells by itself.
+#[derive(Debug)]
+pub enum Hint {
+    /// Updates.
+    Updates(Box<tl::enums::Updates>),
+    /// Something may have been missed.
+    Gap,
+}
+
+/// Why a connection ended.
+enum Ending {
+    Stop,
+    Broken,
+    Panicked,
+    Refused(CallError),
+}
+
+pub(super) async fn run(
+    account: Account,
+    hints: mpsc::UnboundedSender<Hint>,
+    mut reports: mpsc::UnboundedReceiver<u64>,
+    stop: CancellationToken,
+) {
+    let mut pause = FIRST_PAUSE;
+    for number in 1.. {
+        let ending = connection(&account, number, &hints, &mut reports, &stop, &mut pause).await;
+        account.0.link.send_replace(None);
+        match ending {
+            Ending::Stop => return,
+            Ending::Refused(error) => account.found(&error),
+            Ending::Broken | Ending::Panicked => {
+                let panicked = matches!(ending, Ending::Panicked);
+                tracing::warn!(
+                    panicked,
+                    "the connection to Telegram ended; it is made anew"
+                );
+                account.0.state.send_replace(State::Connecting);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Makes a connection and keeps it until it ends.
+async fn connection(
+    account: &Account,
+    number: u64,
+    hints: &mpsc::UnboundedSender<Hint>,
+    reports: &mut mpsc::UnboundedReceiver<u64>,
+    stop: &CancellationToken,
+    pause: &mut Duration,
+) -> Ending {
+    let options = &account.0.options;
+    let session = Arc::new(AccountSession::new(&options.session));
+    let parameters = ConnectionParams {
+        device_model: "Touchstone".into(),
+        app_version: env!("CARGO_PKG_VERSION").into(),
+        proxy_url: options.bridge.clone(),
+        use_ipv6: options.session.address.is_ipv6(),
+        // Waiting is the governor's business: it knows every call, the client only one.
+        retry_policy: Box::new(NoRetries),
+        updates_channel_capacity: UPDATES,
+        ..ConnectionParams::default()
+    };
+    let pool = SenderPool::with_configuration(session, options.api_id, parameters);
+    let configuration = ClientConfiguration {
+        auto_cache_peers: false,
+    };
+    let client = Client::with_configuration(pool.handle, configuration);
+    let mut updates = pool.updates;
+    let mut runner = std::pin::pin!(AssertUnwindSafe(pool.runner.run()).catch_unwind());
+
+    let link = Link {
+        client: client.clone(),
+        number,
+    };
+    let who = timeout(CONNECT_TIMEOUT, myself(&client));
+    let user = tokio::select! {
+        () = stop.cancelled() => return Ending::Stop,
+        _ = &mut runner => return Ending::Panicked,
+        found = who => match found {
+            Ok(Ok(user)) => user,
+            Ok(Err(error)) => return Ending::Refused(error),
+            Err(_) => return Ending::Refused(CallError::Timeout),
+        },
+    };
+    *pause = FIRST_PAUSE;
+    account.0.state.send_replace(State::Authorized { user });
+    account.0.link.send_replace(Some(link));
+    // Whatever happened while there was no connection was not told.
+    let _ = hints.send(Hint::Gap);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ending::Stop,
+            ended = &mut runner => {
+                return if ended.is_err() { Ending::Panicked } else { Ending::Broken };
+            }
+            Some(broken) = reports.recv() => {
+                if broken == number {
+                    return Ending::Broken;
+                }
+            }
+            update = updates.recv() => {
+                let hint = match update {
+                    Some(UpdatesLike::Updates(updates)) => Hint::Updates(Box::new(updates)),
+                    Some(_) => Hint::Gap,
+                    None => return Ending::Broken,
+                };
+                let _ = hints.send(hint);
+            }
+        }
+    }
+}
+
+/// Who is logged in; asking also makes the data centre send updates on this connection.
+async fn myself(client: &Client) -> Result<i64, CallError> {
+    let request = tl::functions::users::GetUsers {
+        id: vec![tl::enums::InputUser::UserSelf],
+    };
+    let users = client.invoke(&request).await?;
+    match users.first() {
+        Some(tl::enums::User::User(user)) => Ok(user.id),
+        _ => Err(CallError::NotAuthorized),
+    }
+}

@@ -1,0 +1,7 @@
+//! Rules that know neither Telegram's client nor a store.
+
+pub mod coverage;
+pub mod export;
+pub mod governor;
+pub mod string_session;
+pub mod target;

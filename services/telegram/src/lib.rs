@@ -1,0 +1,4 @@
+//! Telegram channels through REST.
+
+mod account;
+pub mod domain;
