@@ -121,8 +121,6 @@ pub struct Channel {
     pub participants: Option<i32>,
     /// Number of the newest message.
     pub last_message_id: i32,
-    /// Whether it is followed.
-    pub synced: bool,
 }
 
 /// `POST /channels/join` and `/channels/leave`.
@@ -164,47 +162,36 @@ pub struct ExportFile {
     pub created: String,
 }
 
-/// Answer of `GET /channels/{id}/completeness`.
+/// Channels of the account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Completeness {
+pub struct Channels {
+    /// The channels, those with the newest posts first.
+    pub channels: Vec<Channel>,
+}
+
+/// The channel that was joined or left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Membership {
     /// Bare id.
-    pub channel_id: i64,
-    /// Whether every number up to the newest is accounted for.
-    pub complete: bool,
-    /// Numbers that are accounted for: `[first, last]`, ascending.
-    pub intervals: Vec<[i32; 2]>,
-    /// Numbers that are not.
-    pub missing: Vec<[i32; 2]>,
-    /// Posts that are held.
-    pub posts: u64,
-    /// Numbers that are accounted for and hold no post, by reason.
-    pub holes: Vec<Hole>,
-    /// State of the channel that the posts agree with.
-    pub pts: i32,
-    /// SHA-256 over all posts in order, hex; each block of 1,000 numbers continues the one before.
-    pub hash: String,
-    /// Repairs of what the update stream had lost.
-    pub repairs: u64,
+    pub id: i64,
+    /// Title.
+    pub title: String,
+    /// Public name.
+    pub username: Option<String>,
+    /// Whether the account is a member now.
+    pub joined: bool,
 }
 
-/// Numbers without a post.
+/// Posts of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Hole {
-    /// First and last number.
-    pub numbers: [i32; 2],
-    /// `deleted` when Telegram said so, `service` for service messages, `absent` when the history
-    /// has nothing there.
-    pub reason: HoleReason,
+pub struct Messages {
+    /// The posts, newest first.
+    pub posts: Vec<Post>,
 }
 
-/// Why a number holds no post.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HoleReason {
-    /// Telegram said that it was deleted.
-    Deleted,
-    /// A service message.
-    Service,
-    /// The history has nothing there.
-    Absent,
+/// The exports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExportList {
+    /// The files, newest first.
+    pub files: Vec<ExportFile>,
 }

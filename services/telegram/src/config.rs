@@ -1,0 +1,71 @@
+//! The `[telegram]` section.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use touchstone_config::{Problems, Secret, Section};
+
+use crate::domain::string_session::StringSession;
+
+/// Configuration of the Telegram service; `config.default.toml` explains each key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Telegram's number of the application.
+    pub api_id: i32,
+    /// Telegram's secret of the application.
+    pub api_hash: Secret,
+    /// A Telethon `StringSession`; empty means the simulated data centre.
+    pub session: Secret,
+    /// Calls per second.
+    pub rate_limit: f64,
+    /// Where the exports are kept.
+    pub exports: PathBuf,
+    /// Longest time of a request.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// Whether callers on this machine need no credential.
+    pub anonymous_loopback: bool,
+}
+
+impl Section for Config {
+    const NAME: &'static str = "telegram";
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+    const PLAIN: &'static [(&'static str, &'static str)] = &[
+        ("TELEGRAM_API_ID", "api_id"),
+        ("TELEGRAM_API_HASH", "api_hash"),
+        ("SESSION", "session"),
+        ("TELEGRAM_RATE_LIMIT", "rate_limit"),
+        ("TELEGRAM_ANONYMOUS_LOOPBACK", "anonymous_loopback"),
+    ];
+
+    fn validate(&self, problems: &mut Problems) {
+        problems.check(
+            self.rate_limit > 0.0 && self.rate_limit.is_finite(),
+            "rate_limit",
+            "must be positive",
+        );
+        problems.check(
+            !self.request_timeout.is_zero(),
+            "request_timeout",
+            "must be positive",
+        );
+        let session = self.session.expose();
+        if !session.is_empty() {
+            if let Err(error) = StringSession::parse(session) {
+                problems.check(false, "session", &format!("is no StringSession: {error}"));
+            }
+            problems.check(
+                self.api_id > 0,
+                "api_id",
+                "must be set together with the session (https://my.telegram.org)",
+            );
+            problems.check(
+                !self.api_hash.expose().is_empty(),
+                "api_hash",
+                "must be set together with the session (https://my.telegram.org)",
+            );
+        }
+    }
+}

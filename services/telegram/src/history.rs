@@ -1,0 +1,103 @@
+//! Reading a channel's history, page by page.
+
+use grammers_client::tl;
+use tokio::time::Instant;
+use touchstone_api::telegram::{Post, SyncType};
+
+use crate::Error;
+use crate::account::Account;
+use crate::chat::{Chat, Entry};
+
+/// Messages per page; Telegram gives no more.
+pub(crate) const PAGE: i32 = 100;
+
+/// Where a page lies.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Range {
+    /// Only smaller numbers; 0 begins at the newest.
+    pub before: i32,
+    /// Only larger numbers.
+    pub after: i32,
+    /// Messages, at most [`PAGE`].
+    pub limit: i32,
+}
+
+/// A page, newest first.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub entries: Vec<Entry>,
+    /// The channel's state when it was read.
+    pub pts: i32,
+}
+
+/// Reads a page.
+pub(crate) async fn page(
+    account: &Account,
+    chat: &Chat,
+    range: Range,
+    sync_type: SyncType,
+    deadline: Instant,
+) -> Result<Page, Error> {
+    let request = tl::functions::messages::GetHistory {
+        peer: chat.peer(),
+        offset_id: range.before,
+        offset_date: 0,
+        add_offset: 0,
+        limit: range.limit.min(PAGE),
+        max_id: 0,
+        min_id: range.after,
+        hash: 0,
+    };
+    let messages = account
+        .read("messages.getHistory", &request, deadline)
+        .await?;
+    let (messages, pts) = match messages {
+        tl::enums::messages::Messages::ChannelMessages(page) => (page.messages, page.pts),
+        tl::enums::messages::Messages::Messages(page) => (page.messages, 0),
+        tl::enums::messages::Messages::Slice(page) => (page.messages, 0),
+        tl::enums::messages::Messages::NotModified(_) => (Vec::new(), 0),
+    };
+    let entries = messages
+        .iter()
+        .map(|message| Entry::read(message, chat, sync_type))
+        .collect();
+    Ok(Page { entries, pts })
+}
+
+/// Walks posts from the newest to older ones, at most `limit` of them, and hands each page to `take`.
+///
+/// Memory is that of one page, however long the walk is.
+pub(crate) async fn walk(
+    account: &Account,
+    chat: &Chat,
+    limit: usize,
+    sync_type: SyncType,
+    deadline: Instant,
+    mut take: impl FnMut(Vec<Post>) -> Result<(), Error>,
+) -> Result<usize, Error> {
+    let (mut before, mut taken) = (0, 0);
+    while taken < limit {
+        let range = Range {
+            before,
+            after: 0,
+            limit: PAGE,
+        };
+        let page = page(account, chat, range, sync_type, deadline).await?;
+        let Some(last) = page.entries.last() else {
+            break;
+        };
+        before = last.id();
+        let posts: Vec<Post> = page
+            .entries
+            .into_iter()
+            .filter_map(|entry| match entry {
+                Entry::Post(post) => Some(*post),
+                Entry::Service(_) | Entry::Empty(_) => None,
+            })
+            .take(limit - taken)
+            .collect();
+        taken += posts.len();
+        take(posts)?;
+    }
+    Ok(taken)
+}

@@ -1,0 +1,180 @@
+//! The service behind the routes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use touchstone_api::telegram::{Parsed, Post, SyncType};
+use touchstone_identity::Caller;
+use touchstone_types::Clock;
+
+use crate::Error;
+use crate::account::{Account, State};
+use crate::chat::{Chat, Entry};
+use crate::domain::target::{Target, Username};
+use crate::exports::Exports;
+use crate::history::{self, Range};
+use crate::metrics::Metrics;
+
+/// Channels that are remembered.
+const KNOWN: usize = 10_000;
+
+/// Most posts of one request.
+pub(crate) const MOST_POSTS: u32 = 10_000;
+
+/// The service; clones are handles of the same one.
+#[derive(Clone, Debug)]
+pub struct Telegram(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    account: Account,
+    exports: Exports,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    timeout: Duration,
+    /// Whether the data centre is the simulated one.
+    simulated: bool,
+    known: Mutex<HashMap<i64, Chat>>,
+}
+
+impl Telegram {
+    pub(crate) fn new(
+        account: Account,
+        exports: Exports,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        timeout: Duration,
+        simulated: bool,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            account,
+            exports,
+            clock,
+            metrics,
+            timeout,
+            simulated,
+            known: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.0.account
+    }
+
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.0.exports
+    }
+
+    /// Whether the data centre is the simulated one.
+    pub fn is_simulated(&self) -> bool {
+        self.0.simulated
+    }
+
+    /// How the account stands.
+    pub fn state(&self) -> State {
+        self.0.account.state()
+    }
+
+    /// When a request has to be answered.
+    pub(crate) fn deadline(&self, caller: &Caller) -> Instant {
+        let left = caller.context.remaining().unwrap_or(self.0.timeout);
+        Instant::now() + left.min(self.0.timeout)
+    }
+
+    pub(crate) fn remember(&self, chat: &Chat) {
+        let mut known = self.known();
+        if known.len() >= KNOWN && !known.contains_key(&chat.id) {
+            known.clear();
+        }
+        known.insert(chat.id, chat.clone());
+    }
+
+    pub(crate) fn known_id(&self, id: i64) -> Option<Chat> {
+        self.known().get(&id).cloned()
+    }
+
+    pub(crate) fn known_name(&self, name: &Username) -> Option<Chat> {
+        let has = |chat: &&Chat| {
+            let own = chat.username.as_deref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(name.as_str()))
+        };
+        self.known().values().find(has).cloned()
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<i64, Chat>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the newest posts of a channel and writes both exports.
+    pub(crate) async fn parse(
+        &self,
+        name: &str,
+        limit: u32,
+        deadline: Instant,
+    ) -> Result<Parsed, Error> {
+        if !(1..=MOST_POSTS).contains(&limit) {
+            let rule = format!("`limit` must be from 1 to {MOST_POSTS}");
+            return Err(Error::Invalid(rule));
+        }
+        let target = Target::parse(name)?;
+        let chat = self.find(&target, deadline).await?;
+        let channel = match &target {
+            Target::Name(name) => name.as_str().to_owned(),
+            Target::Invite(_) => chat.username.clone().unwrap_or_else(|| chat.id.to_string()),
+        };
+        let mut export = self.0.exports.begin(&channel, self.0.clock.now())?;
+        let mut posts = Vec::new();
+        let realtime = SyncType::Realtime;
+        let limit = limit as usize;
+        history::walk(self.account(), &chat, limit, realtime, deadline, |page| {
+            export.push(&page)?;
+            posts.extend(page);
+            Ok(())
+        })
+        .await?;
+        let files = tokio::task::spawn_blocking(move || export.finish())
+            .await
+            .map_err(std::io::Error::other)??;
+        self.0.metrics.posts.inc_by(posts.len() as u64);
+        Ok(Parsed {
+            total_parsed: posts.len(),
+            posts,
+            channel,
+            files,
+        })
+    }
+
+    /// Posts of a channel between two numbers, newest first.
+    pub(crate) async fn messages(
+        &self,
+        id: i64,
+        before: i32,
+        after: i32,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Post>, Error> {
+        let chat = self.by_id(id, deadline).await?;
+        let (mut posts, mut before) = (Vec::new(), before);
+        while posts.len() < limit {
+            let range = Range {
+                before,
+                after,
+                limit: history::PAGE,
+            };
+            let page =
+                history::page(self.account(), &chat, range, SyncType::Realtime, deadline).await?;
+            let Some(last) = page.entries.last() else {
+                break;
+            };
+            before = last.id();
+            posts.extend(page.entries.into_iter().filter_map(|entry| match entry {
+                Entry::Post(post) => Some(*post),
+                Entry::Service(_) | Entry::Empty(_) => None,
+            }));
+        }
+        posts.truncate(limit);
+        Ok(posts)
+    }
+}
