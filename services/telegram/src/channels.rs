@@ -130,14 +130,14 @@ impl Telegram {
     /// The account's channels, those with the newest posts first.
     pub(crate) async fn dialogs(&self, deadline: Instant) -> Result<Vec<Channel>, Error> {
         let mut channels: Vec<Channel> = Vec::new();
-        let mut offset = tl::enums::InputPeer::Empty;
+        let mut offset = (tl::enums::InputPeer::Empty, 0, 0);
         loop {
             let request = tl::functions::messages::GetDialogs {
                 exclude_pinned: false,
                 folder_id: None,
-                offset_date: 0,
-                offset_id: 0,
-                offset_peer: offset,
+                offset_date: offset.1,
+                offset_id: offset.2,
+                offset_peer: offset.0,
                 limit: PAGE,
                 hash: 0,
             };
@@ -145,16 +145,15 @@ impl Telegram {
                 .account()
                 .read("messages.getDialogs", &request, deadline)
                 .await?;
-            let (dialogs, chats, last) = match page {
-                tl::enums::messages::Dialogs::Dialogs(all) => (all.dialogs, all.chats, true),
+            let (dialogs, chats, messages) = match page {
+                tl::enums::messages::Dialogs::Dialogs(all) => (all.dialogs, all.chats, None),
                 tl::enums::messages::Dialogs::Slice(page) => {
-                    let last = page.dialogs.is_empty();
-                    (page.dialogs, page.chats, last)
+                    (page.dialogs, page.chats, Some(page.messages))
                 }
-                tl::enums::messages::Dialogs::NotModified(_) => (Vec::new(), Vec::new(), true),
+                tl::enums::messages::Dialogs::NotModified(_) => (Vec::new(), Vec::new(), None),
             };
             let chats: Vec<Chat> = chats.iter().filter_map(Chat::read).collect();
-            let before = channels.len();
+            let mut last = None;
             for chat in &chats {
                 self.remember(chat);
             }
@@ -169,14 +168,32 @@ impl Telegram {
                     && channels.iter().all(|known| known.id != chat.id)
                 {
                     channels.push(told(chat, dialog.top_message));
+                    last = Some((chat, dialog.top_message));
                 }
             }
-            let Some(chat) = chats.last().filter(|_| !last && channels.len() > before) else {
+            // A page that brings nothing new is the last one, whatever Telegram says.
+            let (Some(messages), Some((chat, top))) = (messages, last) else {
                 return Ok(channels);
             };
-            offset = chat.peer();
+            let date = messages
+                .iter()
+                .find_map(|message| date_of(message, chat.id, top));
+            offset = (chat.peer(), date.unwrap_or_default(), top);
         }
     }
+}
+
+/// The date of a channel's message, if it is this one.
+fn date_of(message: &tl::enums::Message, channel: i64, number: i32) -> Option<i32> {
+    let (peer, id, date) = match message {
+        tl::enums::Message::Message(message) => (&message.peer_id, message.id, message.date),
+        tl::enums::Message::Service(message) => (&message.peer_id, message.id, message.date),
+        tl::enums::Message::Empty(_) => return None,
+    };
+    let of = tl::types::PeerChannel {
+        channel_id: channel,
+    };
+    (*peer == of.into() && id == number).then_some(date)
 }
 
 fn told(chat: &Chat, last_message_id: i32) -> Channel {

@@ -56,11 +56,22 @@ impl Chat {
     }
 }
 
+/// A post with what is not told to callers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The post.
+    pub post: Post,
+    /// Posts of one album share it.
+    pub grouped_id: Option<i64>,
+    /// Last edit, seconds since 1970.
+    pub edited_at: Option<i32>,
+}
+
 /// A message of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A post.
-    Post(Box<Post>),
+    Post(Box<Posted>),
     /// A service message: somebody joined, the channel was created.
     Service(i32),
     /// Nothing.
@@ -73,16 +84,26 @@ impl Entry {
         match message {
             tl::enums::Message::Empty(empty) => Self::Empty(empty.id),
             tl::enums::Message::Service(service) => Self::Service(service.id),
-            tl::enums::Message::Message(message) => {
-                Self::Post(Box::new(post(message, chat, sync_type)))
-            }
+            tl::enums::Message::Message(message) => Self::Post(Box::new(Posted {
+                post: post(message, chat, sync_type),
+                grouped_id: message.grouped_id,
+                edited_at: message.edit_date,
+            })),
+        }
+    }
+
+    /// The post, if it is one.
+    pub fn into_post(self) -> Option<Post> {
+        match self {
+            Self::Post(posted) => Some(posted.post),
+            Self::Service(_) | Self::Empty(_) => None,
         }
     }
 
     /// Its number.
     pub fn id(&self) -> i32 {
         match self {
-            Self::Post(post) => post.message_id,
+            Self::Post(posted) => posted.post.message_id,
             Self::Service(id) | Self::Empty(id) => *id,
         }
     }

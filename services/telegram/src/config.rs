@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Secret, Section};
+use touchstone_store::StoreUri;
+use touchstone_store::postgres::Options;
 
+use crate::domain::proxy::Proxy;
 use crate::domain::string_session::StringSession;
 
 /// Configuration of the Telegram service; `config.default.toml` explains each key.
@@ -18,8 +21,17 @@ pub struct Config {
     pub api_hash: Secret,
     /// A Telethon `StringSession`; empty means the simulated data centre.
     pub session: Secret,
+    /// `socks5://` or `http://` with host and port; empty for none.
+    pub proxy: Secret,
     /// Calls per second.
     pub rate_limit: f64,
+    /// What is known of channels: `sqlite:` or `postgres://`.
+    pub store: StoreUri,
+    /// How PostgreSQL is used.
+    pub postgres: Options,
+    /// How often a followed channel is looked at without a hint.
+    #[serde(with = "humantime_serde")]
+    pub sync_poll: Duration,
     /// Where the exports are kept.
     pub exports: PathBuf,
     /// Longest time of a request.
@@ -37,6 +49,7 @@ impl Section for Config {
         ("TELEGRAM_API_HASH", "api_hash"),
         ("SESSION", "session"),
         ("TELEGRAM_RATE_LIMIT", "rate_limit"),
+        ("TELEGRAM_PROXY", "proxy"),
         ("TELEGRAM_ANONYMOUS_LOOPBACK", "anonymous_loopback"),
     ];
 
@@ -51,6 +64,16 @@ impl Section for Config {
             "request_timeout",
             "must be positive",
         );
+        problems.check(!self.sync_poll.is_zero(), "sync_poll", "must be positive");
+        problems.check(
+            self.store.backend().is_ok(),
+            "store",
+            "must begin with `sqlite:` or `postgres://`",
+        );
+        self.postgres.validate(problems);
+        if let Err(error) = Proxy::parse(self.proxy.expose()) {
+            problems.check(false, "proxy", &error.to_string());
+        }
         let session = self.session.expose();
         if !session.is_empty() {
             if let Err(error) = StringSession::parse(session) {

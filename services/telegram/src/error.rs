@@ -33,6 +33,9 @@ pub enum Error {
     /// Nobody is invited by this link.
     #[error("the invite link is wrong or has expired")]
     BadInvite,
+    /// The caller does not follow it.
+    #[error("this channel is not followed")]
+    NotFollowed,
     /// No such export.
     #[error("there is no such file")]
     UnknownFile,
@@ -42,6 +45,9 @@ pub enum Error {
     /// Telegram did not do it.
     #[error("Telegram did not do it")]
     Call(#[source] CallError),
+    /// What is known of channels could not be read or written.
+    #[error("the store of channels failed")]
+    Store(#[from] touchstone_store::Error),
     /// An export could not be written or read.
     #[error("the exports' folder failed")]
     Files(#[from] std::io::Error),
@@ -67,12 +73,16 @@ impl Classify for Error {
             Self::Invalid(_) | Self::Target(_) | Self::BadInvite | Self::NotAChannel => {
                 ErrorKind::Unprocessable
             }
-            Self::UnknownChannel(_) | Self::UnknownFile | Self::UnknownMedia => ErrorKind::NotFound,
+            Self::UnknownChannel(_)
+            | Self::NotFollowed
+            | Self::UnknownFile
+            | Self::UnknownMedia => ErrorKind::NotFound,
             Self::PrivateChannel => ErrorKind::Forbidden,
             Self::Call(CallError::Flood(_)) => ErrorKind::TooManyRequests,
             Self::Call(CallError::NotAuthorized | CallError::Duplicated) => ErrorKind::Conflict,
             Self::Call(CallError::Timeout) => ErrorKind::Timeout,
             Self::Call(_) => ErrorKind::Unavailable,
+            Self::Store(error) => error.kind(),
             Self::Files(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 ErrorKind::StorageFull
             }
@@ -87,14 +97,17 @@ impl Classify for Error {
             Self::NotAChannel => "telegram.not_a_channel",
             Self::PrivateChannel => "telegram.channel_private",
             Self::BadInvite => "telegram.bad_invite",
+            Self::NotFollowed => "telegram.not_followed",
             Self::UnknownFile => "telegram.unknown_file",
             Self::UnknownMedia => "telegram.unknown_media",
             Self::Call(CallError::Flood(_)) => "telegram.flood_wait",
             Self::Call(CallError::NotAuthorized) => "telegram.not_authorized",
             Self::Call(CallError::Duplicated) => "telegram.session_in_use",
+            Self::Call(CallError::Standby) => "telegram.standby",
             Self::Call(CallError::Timeout) => "telegram.timeout",
             Self::Call(CallError::Refused { .. } | CallError::Unreadable) => "telegram.refused",
             Self::Call(CallError::Unreachable(_)) => "telegram.unreachable",
+            Self::Store(error) => error.code(),
             Self::Files(_) => "telegram.exports_failed",
         }
     }
@@ -102,7 +115,10 @@ impl Classify for Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Call(CallError::Flood(wait)) => Some(*wait),
-            Self::Call(CallError::Unreachable(_)) => Some(Duration::from_secs(2)),
+            Self::Call(CallError::Unreachable(_) | CallError::Standby) => {
+                Some(Duration::from_secs(2))
+            }
+            Self::Store(error) => error.retry_after(),
             _ => None,
         }
     }
@@ -114,6 +130,7 @@ impl Classify for Error {
                 stop the other program, or give this service a session of its own"
                 .to_owned(),
             Self::Call(error) => error.to_string(),
+            Self::Store(error) => error.detail(),
             other => other.to_string(),
         }
     }

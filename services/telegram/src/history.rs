@@ -2,7 +2,7 @@
 
 use grammers_client::tl;
 use tokio::time::Instant;
-use touchstone_api::telegram::{Post, SyncType};
+use touchstone_api::telegram::SyncType;
 
 use crate::Error;
 use crate::account::Account;
@@ -62,42 +62,4 @@ pub(crate) async fn page(
         .map(|message| Entry::read(message, chat, sync_type))
         .collect();
     Ok(Page { entries, pts })
-}
-
-/// Walks posts from the newest to older ones, at most `limit` of them, and hands each page to `take`.
-///
-/// Memory is that of one page, however long the walk is.
-pub(crate) async fn walk(
-    account: &Account,
-    chat: &Chat,
-    limit: usize,
-    sync_type: SyncType,
-    deadline: Instant,
-    mut take: impl FnMut(Vec<Post>) -> Result<(), Error>,
-) -> Result<usize, Error> {
-    let (mut before, mut taken) = (0, 0);
-    while taken < limit {
-        let range = Range {
-            before,
-            after: 0,
-            limit: PAGE,
-        };
-        let page = page(account, chat, range, sync_type, deadline).await?;
-        let Some(last) = page.entries.last() else {
-            break;
-        };
-        before = last.id();
-        let posts: Vec<Post> = page
-            .entries
-            .into_iter()
-            .filter_map(|entry| match entry {
-                Entry::Post(post) => Some(*post),
-                Entry::Service(_) | Entry::Empty(_) => None,
-            })
-            .take(limit - taken)
-            .collect();
-        taken += posts.len();
-        take(posts)?;
-    }
-    Ok(taken)
 }

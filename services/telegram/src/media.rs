@@ -23,8 +23,6 @@ pub(crate) struct Media {
     location: tl::enums::InputFileLocation,
     /// Bytes.
     pub size: u64,
-    /// MIME type.
-    pub mime: String,
     /// Name to save it under.
     pub name: String,
 }
@@ -165,7 +163,6 @@ fn read(media: tl::enums::MessageMedia, message: i32) -> Option<Media> {
                     }
                     .into(),
                     size: u64::try_from(document.size).unwrap_or_default(),
-                    mime: document.mime_type,
                     name: named.unwrap_or_else(|| format!("document-{message}")),
                 })
             }
@@ -194,7 +191,6 @@ fn largest(photo: &tl::types::Photo, message: i32) -> Option<Media> {
         }
         .into(),
         size: u64::try_from(size).unwrap_or_default(),
-        mime: "image/jpeg".into(),
         name: format!("photo-{message}.jpg"),
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use touchstone_api::telegram::{Parsed, Post, SyncType};
 use touchstone_identity::Caller;
-use touchstone_types::Clock;
+use touchstone_types::{Clock, TenantId};
 
 use crate::Error;
 use crate::account::{Account, State};
@@ -16,6 +16,8 @@ use crate::domain::target::{Target, Username};
 use crate::exports::Exports;
 use crate::history::{self, Range};
 use crate::metrics::Metrics;
+use crate::mirror::{self, Mirror};
+use crate::store::Told;
 
 /// Channels that are remembered.
 const KNOWN: usize = 10_000;
@@ -36,6 +38,7 @@ struct Inner {
     timeout: Duration,
     /// Whether the data centre is the simulated one.
     simulated: bool,
+    mirror: Mirror,
     known: Mutex<HashMap<i64, Chat>>,
 }
 
@@ -47,6 +50,7 @@ impl Telegram {
         metrics: Metrics,
         timeout: Duration,
         simulated: bool,
+        mirror: Mirror,
     ) -> Self {
         Self(Arc::new(Inner {
             account,
@@ -55,12 +59,17 @@ impl Telegram {
             metrics,
             timeout,
             simulated,
+            mirror,
             known: Mutex::default(),
         }))
     }
 
     pub(crate) fn account(&self) -> &Account {
         &self.0.account
+    }
+
+    pub(crate) fn mirror(&self) -> &Mirror {
+        &self.0.mirror
     }
 
     pub(crate) fn exports(&self) -> &Exports {
@@ -112,6 +121,7 @@ impl Telegram {
         &self,
         name: &str,
         limit: u32,
+        tenant: TenantId,
         deadline: Instant,
     ) -> Result<Parsed, Error> {
         if !(1..=MOST_POSTS).contains(&limit) {
@@ -126,14 +136,24 @@ impl Telegram {
         };
         let mut export = self.0.exports.begin(&channel, self.0.clock.now())?;
         let mut posts = Vec::new();
-        let realtime = SyncType::Realtime;
-        let limit = limit as usize;
-        history::walk(self.account(), &chat, limit, realtime, deadline, |page| {
+        self.mirror().meet(&chat).await?;
+        let (limit, mut before) = (limit as usize, 0);
+        while posts.len() < limit {
+            let Some((last, page)) = self.page(&chat, before, deadline).await? else {
+                break;
+            };
+            before = last;
+            let left = limit - posts.len();
+            let page: Vec<Post> = page.into_iter().take(left).collect();
             export.push(&page)?;
             posts.extend(page);
-            Ok(())
-        })
-        .await?;
+        }
+        // At the end, when every album is whole.
+        let numbers = posts.last().zip(posts.first());
+        if let Some((oldest, newest)) = numbers {
+            let numbers = (oldest.message_id, newest.message_id);
+            self.mirror().announce(chat.id, tenant, numbers).await?;
+        }
         let files = tokio::task::spawn_blocking(move || export.finish())
             .await
             .map_err(std::io::Error::other)??;
@@ -144,6 +164,33 @@ impl Telegram {
             channel,
             files,
         })
+    }
+
+    /// Reads the page before a number and stores what it tells; `None` where the channel begins.
+    async fn page(
+        &self,
+        chat: &Chat,
+        before: i32,
+        deadline: Instant,
+    ) -> Result<Option<(i32, Vec<Post>)>, Error> {
+        let range = Range {
+            before,
+            after: 0,
+            limit: history::PAGE,
+        };
+        let _turn = self.mirror().turn(chat.id).await;
+        let page = history::page(self.account(), chat, range, SyncType::Realtime, deadline).await?;
+        let Some(last) = page.entries.last().map(Entry::id) else {
+            return Ok(None);
+        };
+        let told = Told {
+            truth: Some((last, if before == 0 { i32::MAX } else { before - 1 })),
+            ..mirror::rows(page.entries.clone())
+        };
+        let stamp = self.mirror().stamp();
+        self.mirror().store().apply(chat.id, &told, &stamp).await?;
+        let posts = page.entries.into_iter().filter_map(Entry::into_post);
+        Ok(Some((last, posts.collect())))
     }
 
     /// Posts of a channel between two numbers, newest first.
@@ -169,10 +216,7 @@ impl Telegram {
                 break;
             };
             before = last.id();
-            posts.extend(page.entries.into_iter().filter_map(|entry| match entry {
-                Entry::Post(post) => Some(*post),
-                Entry::Service(_) | Entry::Empty(_) => None,
-            }));
+            posts.extend(page.entries.into_iter().filter_map(Entry::into_post));
         }
         posts.truncate(limit);
         Ok(posts)

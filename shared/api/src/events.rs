@@ -10,11 +10,13 @@ pub const DOCUMENT_WORK: &str = "document.work";
 pub const DOCUMENT_STATUS: &str = "document.status";
 /// Topic of what is recorded for statistics, in batches, keyed by the process that recorded.
 pub const ANALYTICS: &str = "analytics.records";
+/// Topic of posts of Telegram channels, keyed by tenant, channel and post.
+pub const TELEGRAM_POSTS: &str = "telegram.posts";
 
 /// Partitions of a topic that is created: so many consumers can share its work.
 pub fn partitions(topic: &str) -> i32 {
     match topic {
-        DOCUMENT_WORK | DOCUMENT_STATUS => 8,
+        DOCUMENT_WORK | DOCUMENT_STATUS | TELEGRAM_POSTS => 8,
         _ => 4,
     }
 }
@@ -48,6 +50,38 @@ pub struct DocumentWork {
     pub version: u32,
     /// What is to be done.
     pub action: WorkAction,
+}
+
+/// On [`TELEGRAM_POSTS`]: what a tenant is to find of a post, or of an album, which is one document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelegramPost {
+    /// Tenant.
+    pub tenant_id: TenantId,
+    /// Bare id of the channel.
+    pub channel_id: i64,
+    /// Number of the post; of an album, its first one.
+    pub message_id: i32,
+    /// What is to be found; nothing any more when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TelegramText>,
+}
+
+/// A post's text, with what is told about it beside an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelegramText {
+    /// Text; of an album, all of its texts.
+    pub text: String,
+    /// Title of the channel.
+    pub channel_title: String,
+    /// Link to the post.
+    pub url: String,
+    /// When it was posted, RFC 3339 in UTC.
+    pub date: String,
+    /// The post that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<i32>,
+    /// SHA-256 of all of this, hex.
+    pub digest: String,
 }
 
 /// What is to be done to a document.

@@ -195,3 +195,72 @@ pub struct ExportList {
     /// The files, newest first.
     pub files: Vec<ExportFile>,
 }
+
+/// Whether a channel is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Following {
+    /// Bare id.
+    pub channel_id: i64,
+    /// Whether the caller follows it now.
+    pub following: bool,
+}
+
+/// Numbers from one to another, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NumberSpan {
+    /// First.
+    pub low: i32,
+    /// Last.
+    pub high: i32,
+}
+
+/// Numbers without a post, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Holes {
+    /// Posts that were there and are gone.
+    pub deleted: Vec<NumberSpan>,
+    /// Service messages.
+    pub service: Vec<NumberSpan>,
+    /// Never seen: gone before anybody looked, or never given.
+    pub absent: Vec<NumberSpan>,
+}
+
+/// Digests over what is stored, block by block, each link holding the one before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DigestChain {
+    /// Numbers per block.
+    pub block_size: i32,
+    /// Blocks.
+    pub blocks: u32,
+    /// SHA-256 of the last link, hex.
+    pub head: String,
+    /// Blocks whose posts are not those that were stored.
+    pub broken: Vec<i32>,
+}
+
+/// How complete what is known of a channel is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Completeness {
+    /// Bare id.
+    pub channel_id: i64,
+    /// Whether the caller follows it.
+    pub following: bool,
+    /// Whether every number up to the last one is accounted for, and the chain holds.
+    pub complete: bool,
+    /// Telegram's state of the channel up to which changes were taken; 0 before the first.
+    pub pts: i32,
+    /// Newest number that was ever seen.
+    pub last_message_id: i32,
+    /// Posts that are held.
+    pub posts: u64,
+    /// Numbers that are accounted for.
+    pub intervals: Vec<NumberSpan>,
+    /// Numbers that are not, and are being read.
+    pub missing: Vec<NumberSpan>,
+    /// Why numbers have no post.
+    pub holes: Holes,
+    /// Digests over what is stored.
+    pub chain: DigestChain,
+    /// Why it cannot be brought up to date at present.
+    pub trouble: Option<String>,
+}

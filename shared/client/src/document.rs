@@ -28,6 +28,32 @@ impl DocumentClient {
             .await
     }
 
+    /// As [`DocumentClient::create`]; the same key gives the first answer.
+    pub async fn create_once(
+        &self,
+        caller: &Caller,
+        request: &CreateDocumentRequest,
+        key: &str,
+    ) -> Result<AcceptedDocument, ClientError> {
+        self.0
+            .call_once(caller, Method::POST, "/documents", request, key)
+            .await
+    }
+
+    /// `PUT /documents/{id}`; the same key gives the first answer.
+    pub async fn replace_once(
+        &self,
+        caller: &Caller,
+        id: DocumentId,
+        request: &CreateDocumentRequest,
+        key: &str,
+    ) -> Result<AcceptedDocument, ClientError> {
+        let path = format!("/documents/{id}");
+        self.0
+            .call_once(caller, Method::PUT, &path, request, key)
+            .await
+    }
+
     /// `GET /documents/{id}`.
     pub async fn get(&self, caller: &Caller, id: DocumentId) -> Result<Document, ClientError> {
         self.0

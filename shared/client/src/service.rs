@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use touchstone_api::Problem;
-use touchstone_api::headers::{REQUEST_ID, TRACEPARENT};
+use touchstone_api::headers::{IDEMPOTENCY_KEY, REQUEST_ID, TRACEPARENT};
 use touchstone_error::ErrorKind;
 use touchstone_identity::{Caller, RequestContext};
 use touchstone_resilience::layers::{Deadline, Hedgeable, Repeatable};
@@ -96,6 +96,29 @@ impl ServiceClient {
         )?;
         request.extensions_mut().insert(Repeatable);
         request.extensions_mut().insert(Hedgeable);
+        self.exchange(&caller.context, request).await
+    }
+
+    /// As [`ServiceClient::call`] with an `Idempotency-Key`: it may be repeated.
+    pub async fn call_once<Req, Resp>(
+        &self,
+        caller: &Caller,
+        method: Method,
+        path: &str,
+        body: &Req,
+        key: &str,
+    ) -> Result<Resp, ClientError>
+    where
+        Req: Serialize + Sync,
+        Resp: DeserializeOwned,
+    {
+        let mut request = self.request(Some(caller), &caller.context, method, path, Some(body))?;
+        let key = HeaderValue::from_str(key).map_err(|error| ClientError::Undecodable {
+            service: self.to,
+            reason: error.to_string(),
+        })?;
+        request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        request.extensions_mut().insert(Repeatable);
         self.exchange(&caller.context, request).await
     }
 

@@ -54,6 +54,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "vector",
             "generation",
             "analytics",
+            "telegram",
             "test-services",
             "bench",
         ],

@@ -16,6 +16,9 @@ pub enum CallError {
     /// The session is used by somebody else at the same time.
     #[error("the session is used elsewhere at the same time")]
     Duplicated,
+    /// Another instance of this service uses the account.
+    #[error("another instance uses the account")]
+    Standby,
     /// No connection, or it broke.
     #[error("Telegram cannot be reached: {0}")]
     Unreachable(&'static str),

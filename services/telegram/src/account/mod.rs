@@ -1,6 +1,7 @@
 //! An account: one supervised connection to Telegram, with the governor in front of every call.
 
 mod error;
+mod lease;
 mod session;
 mod supervisor;
 
@@ -12,9 +13,11 @@ use grammers_client::tl::RemoteCall;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
+use touchstone_config::Secret;
 use touchstone_lifecycle::Lifecycle;
 
 pub use error::CallError;
+pub(crate) use lease::Lease;
 pub use supervisor::Hint;
 
 use crate::domain::governor::{Governor, Standing};
@@ -38,6 +41,8 @@ pub enum State {
     NotAuthorized,
     /// The session is used elsewhere; it is tried again, slowly.
     Duplicated,
+    /// Another instance uses the account; this one takes over when that one ends.
+    Standby,
     /// There is no connection; it is tried again.
     Unreachable {
         /// Why.
@@ -52,8 +57,10 @@ pub(crate) struct Options {
     pub api_id: i32,
     /// Calls per second.
     pub rate: f64,
-    /// `socks5://127.0.0.1:<port>` of the bridge to a proxy.
-    pub bridge: Option<String>,
+    /// `socks5://…` of a proxy, or of the bridge to one.
+    pub proxy: Option<Secret>,
+    /// What keeps other instances away from the account.
+    pub lease: Lease,
 }
 
 /// A supervised account; clones are handles of the same one.
@@ -215,6 +222,7 @@ impl Account {
         match self.state() {
             State::NotAuthorized => return Err(CallError::NotAuthorized),
             State::Duplicated => return Err(CallError::Duplicated),
+            State::Standby => return Err(CallError::Standby),
             _ => {}
         }
         let mut links = self.0.link.subscribe();
@@ -228,6 +236,14 @@ impl Account {
     }
 
     fn report(&self, link: &Link) {
+        // Whoever tries again waits for the next connection instead of meeting this one once more.
+        self.0.link.send_if_modified(|present| {
+            let same = present.as_ref().is_some_and(|it| it.number == link.number);
+            if same {
+                *present = None;
+            }
+            same
+        });
         // The supervisor ends with the stack, and then nobody needs a new connection.
         let _ = self.0.broken.send(link.number);
     }

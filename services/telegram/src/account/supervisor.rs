@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::session::AccountSession;
-use super::{Account, CallError, Link, State};
+use super::{Account, CallError, Link, State, lease};
 
 /// Shortest and longest time between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +40,8 @@ pub enum Hint {
 /// Why a connection ended.
 enum Ending {
     Stop,
+    /// Another instance may use the account now.
+    Lost,
     Broken,
     Panicked,
     Refused(CallError),
@@ -52,11 +54,26 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut pause = FIRST_PAUSE;
+    let lease = account.0.options.lease.clone();
     for number in 1.. {
+        if lease.hold().await != Some(true) {
+            account.0.state.send_replace(State::Standby);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(lease::EVERY) => continue,
+            }
+        }
         let ending = connection(&account, number, &hints, &mut reports, &stop, &mut pause).await;
         account.0.link.send_replace(None);
         match ending {
-            Ending::Stop => return,
+            Ending::Stop => {
+                lease.release().await;
+                return;
+            }
+            Ending::Lost => {
+                tracing::warn!("the lease of the account was lost; its connection is closed");
+                account.0.state.send_replace(State::Standby);
+            }
             Ending::Refused(error) => account.found(&error),
             Ending::Broken | Ending::Panicked => {
                 let panicked = matches!(ending, Ending::Panicked);
@@ -68,7 +85,10 @@ pub(super) async fn run(
             }
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {
+                lease.release().await;
+                return;
+            }
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -89,7 +109,7 @@ async fn connection(
     let parameters = ConnectionParams {
         device_model: "Touchstone".into(),
         app_version: env!("CARGO_PKG_VERSION").into(),
-        proxy_url: options.bridge.clone(),
+        proxy_url: options.proxy.as_ref().map(|url| url.expose().to_owned()),
         use_ipv6: options.session.address.is_ipv6(),
         // Waiting is the governor's business: it knows every call, the client only one.
         retry_policy: Box::new(NoRetries),
@@ -123,9 +143,11 @@ async fn connection(
     account.0.link.send_replace(Some(link));
     // Whatever happened while there was no connection was not told.
     let _ = hints.send(Hint::Gap);
+    let mut kept = std::pin::pin!(options.lease.keep());
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ending::Stop,
+            () = &mut kept => return Ending::Lost,
             ended = &mut runner => {
                 return if ended.is_err() { Ending::Panicked } else { Ending::Broken };
             }

@@ -3,5 +3,7 @@
 pub mod coverage;
 pub mod export;
 pub mod governor;
+pub mod ledger;
+pub mod proxy;
 pub mod string_session;
 pub mod target;

@@ -5,6 +5,7 @@ mod files;
 mod media;
 mod messages;
 mod parse;
+mod sync;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,6 +20,8 @@ pub fn router(telegram: Telegram) -> OpenApiRouter {
         .routes(routes!(channels::join))
         .routes(routes!(channels::leave))
         .routes(routes!(messages::messages))
+        .routes(routes!(sync::follow, sync::unfollow))
+        .routes(routes!(sync::completeness))
         .routes(routes!(files::list))
         .routes(routes!(files::download))
         .routes(routes!(media::media))

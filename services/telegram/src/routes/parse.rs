@@ -23,7 +23,12 @@ pub(super) async fn parse(
 ) -> Result<AppJson<Wrapped<Parsed>>, Problem> {
     let deadline = telegram.deadline(&caller);
     let parsed = telegram
-        .parse(&request.channel_username, request.limit, deadline)
+        .parse(
+            &request.channel_username,
+            request.limit,
+            caller.tenant,
+            deadline,
+        )
         .await?;
     let message = format!(
         "Successfully parsed {} posts from {}",

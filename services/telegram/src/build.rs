@@ -1,0 +1,271 @@
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use serde_json::json;
+use tokio::sync::mpsc;
+use touchstone_client::{Common, DocumentClient};
+use touchstone_error::Classify;
+use touchstone_events::{Backlog, EventBus, Relay, RelayOptions};
+use touchstone_identity::{ServiceKey, Verifier};
+use touchstone_lifecycle::Lifecycle;
+use touchstone_types::{Clock, IdSource};
+use touchstone_web::{HealthReport, Surface};
+
+use crate::account::{Account, Lease, Options, State};
+use crate::config::Config;
+use crate::domain::proxy::{Proxy, ProxyError};
+use crate::domain::string_session::{StringSession, StringSessionError};
+use crate::exports::Exports;
+use crate::guests::{self, Door, Guests};
+use crate::mirror::documents::Documents;
+use crate::mirror::{Mirror, Parts};
+use crate::service::Telegram;
+use crate::store;
+use crate::{SERVICE, egress, error, metrics, routes};
+
+/// Largest request: names of channels.
+const BODY_LIMIT_BYTES: usize = 16 << 10;
+
+/// The application's number that the simulated data centre is told.
+const SIMULATED_API_ID: i32 = 1;
+
+/// Everything the service needs from outside.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Who may call.
+    pub verifier: Arc<Verifier>,
+    /// Vouches for guests.
+    pub service_key: ServiceKey,
+    /// The stack's metrics.
+    pub metrics: touchstone_telemetry::Metrics,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: IdSource,
+    /// Brings posts to those who make documents of them.
+    pub bus: Arc<dyn EventBus>,
+    /// Makes the documents.
+    pub documents: DocumentClient,
+    /// The session at the simulated data centre, when the configuration has none.
+    pub simulated: Option<String>,
+    /// Whom callers without a credential are taken for; `None` unless the service listens on
+    /// loopback alone.
+    pub guests: Option<Guests>,
+}
+
+impl Deps {
+    /// Takes what the composition root has.
+    pub fn resolve(
+        common: Common,
+        bus: Arc<dyn EventBus>,
+        simulated: Option<String>,
+        _: &Config,
+    ) -> Self {
+        Self {
+            documents: DocumentClient::new(common.mesh.clone(), SERVICE),
+            bus,
+            service_key: common.mesh.service_key().clone(),
+            verifier: common.verifier,
+            metrics: common.metrics,
+            clock: common.clock,
+            ids: common.ids,
+            simulated,
+            guests: None,
+        }
+    }
+}
+
+/// The service cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// There is no session, and no simulated data centre either.
+    #[error(
+        "no SESSION is set and there is no simulated data centre; {}",
+        error::LOG_IN
+    )]
+    NoSession,
+    /// The session cannot be read.
+    #[error("SESSION is no StringSession: {0}")]
+    Session(#[from] StringSessionError),
+    /// The store of channels cannot be opened.
+    #[error("cannot open the store of channels")]
+    Store(#[source] touchstone_store::Error),
+    /// The bus takes no subscription.
+    #[error("cannot subscribe to posts")]
+    Events(#[source] touchstone_events::Error),
+    /// The proxy's URL cannot be read.
+    #[error("TELEGRAM_PROXY {0}")]
+    Proxy(#[from] ProxyError),
+    /// The bridge to the proxy cannot listen.
+    #[error("the bridge to the proxy cannot listen")]
+    Bridge(#[source] std::io::Error),
+    /// The folder of the exports cannot be used.
+    #[error("the exports' folder cannot be used")]
+    Exports(#[source] std::io::Error),
+}
+
+/// Builds the service's router and starts its account.
+///
+/// # Errors
+/// [`BuildError`].
+pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Router, BuildError> {
+    let life = life.service(SERVICE);
+    let own = config.session.expose();
+    let simulated = own.is_empty();
+    let text = if simulated {
+        deps.simulated.as_deref().ok_or(BuildError::NoSession)?
+    } else {
+        own
+    };
+    let session = StringSession::parse(text)?;
+    let store = store::open(&config.store, &config.postgres)
+        .await
+        .map_err(BuildError::Store)?;
+    let proxy = Proxy::parse(config.proxy.expose())?;
+    let password: uuid::Uuid = deps.ids.next();
+    let password = password.simple().to_string();
+    let proxy = egress::way_out(proxy, &password, &life)
+        .await
+        .map_err(BuildError::Bridge)?;
+    let options = Options {
+        lease: Lease {
+            store: Arc::clone(&store),
+            account: store::account_name(session.key()),
+            holder: deps.ids.next(),
+            clock: deps.clock.clone(),
+        },
+        session,
+        api_id: if simulated {
+            SIMULATED_API_ID
+        } else {
+            config.api_id
+        },
+        rate: config.rate_limit,
+        proxy,
+    };
+    let exports = Exports::open(&config.exports).map_err(BuildError::Exports)?;
+    let metrics = metrics::Metrics::new(&deps.metrics.scope(SERVICE));
+    let documents = Documents {
+        store: Arc::clone(&store),
+        client: deps.documents,
+        metrics: metrics.clone(),
+    };
+    // Subscribed before the relay starts: a bus hands events only to groups that exist.
+    documents
+        .start(&*deps.bus, &life)
+        .await
+        .map_err(BuildError::Events)?;
+    let relay = Relay::new(
+        store.outbox(),
+        deps.bus.clone(),
+        deps.clock.clone(),
+        RelayOptions::default(),
+    );
+    let (waker, backlog) = (relay.waker(), relay.backlog());
+    relay.start("telegram.relay", &life);
+    let (hints, told) = mpsc::unbounded_channel();
+    let account = Account::start(options, hints, &life);
+    let parts = Parts {
+        account: account.clone(),
+        store,
+        clock: deps.clock.clone(),
+        ids: deps.ids.clone(),
+        waker,
+        metrics: metrics.clone(),
+        poll: config.sync_poll,
+    };
+    let mirror = Mirror::start(parts, told, &life)
+        .await
+        .map_err(BuildError::Store)?;
+    let telegram = Telegram::new(
+        account,
+        exports,
+        deps.clock.clone(),
+        metrics.clone(),
+        config.request_timeout,
+        simulated,
+        mirror,
+    );
+    let guests = deps.guests.filter(|_| config.anonymous_loopback);
+    let checked = Checked {
+        telegram: telegram.clone(),
+        metrics,
+        guests: guests.clone(),
+        bus: deps.bus,
+        backlog,
+    };
+    let router = Surface::new(SERVICE, &life, &deps.metrics, deps.verifier, deps.ids)
+        .body_limit(BODY_LIMIT_BYTES)
+        .timeout(config.request_timeout)
+        .health(move || health(checked.clone()))
+        .finish(routes::router(telegram));
+    Ok(match guests {
+        None => router,
+        Some(guests) => router.layer(from_fn_with_state(
+            Door {
+                guests,
+                key: deps.service_key,
+                clock: deps.clock,
+            },
+            guests::admit,
+        )),
+    })
+}
+
+/// What the health is made of.
+#[derive(Clone)]
+struct Checked {
+    telegram: Telegram,
+    metrics: metrics::Metrics,
+    guests: Option<Guests>,
+    bus: Arc<dyn EventBus>,
+    backlog: Backlog,
+}
+
+async fn health(checked: Checked) -> HealthReport {
+    let Checked {
+        telegram,
+        metrics,
+        guests,
+        bus,
+        backlog,
+    } = checked;
+    let state = telegram.state();
+    let authorized = matches!(state, State::Authorized { .. });
+    let standing = telegram.account().standing();
+    metrics.authorized.set(i64::from(authorized));
+    metrics
+        .flood_waits
+        .set(i64::try_from(standing.floods).unwrap_or(i64::MAX));
+    let connected = matches!(
+        state,
+        State::Authorized { .. } | State::NotAuthorized | State::Duplicated
+    );
+    let data_centre = if telegram.is_simulated() {
+        "simulated"
+    } else {
+        "telegram"
+    };
+    // A bus in the process needs no cluster, and is always there.
+    let kafka = bus.state().connected;
+    let mut report = HealthReport::healthy().degraded_unless(kafka.unwrap_or(true));
+    if let Err(error) = telegram.mirror().store().ping().await {
+        report = report.with("store", error.code()).degraded_unless(false);
+    }
+    report
+        .with("kafka_connected", kafka.unwrap_or(false))
+        .with("relay_backlog", backlog.events())
+        .with("channels_followed", telegram.mirror().followed())
+        .with("telegram_connected", connected)
+        .with("telegram_authorized", authorized)
+        .with("data_centre", data_centre)
+        .with("account", json!(state))
+        .with("calls", standing.calls)
+        .with("flood_waits", standing.floods)
+        .with(
+            "anonymous_loopback",
+            guests.is_some_and(|guests| guests.are_welcome()),
+        )
+        .degraded_unless(authorized)
+}

@@ -1,0 +1,305 @@
+//! What is the same on every backend: how tables change when Telegram tells something.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+use touchstone_api::events::{Event, TELEGRAM_POSTS, TelegramPost, TelegramText};
+use touchstone_api::telegram::Post;
+use touchstone_store::Error;
+use touchstone_types::TenantId;
+
+use super::{Channel, Stamp, Stored, Told};
+use crate::domain::coverage::Coverage;
+use crate::domain::ledger::{self, Digest, Kind, Row, Rows, Texts};
+
+/// The tables inside of a transaction.
+#[async_trait]
+pub(super) trait Tables: Send {
+    /// A channel; nobody else changes it until the transaction ends.
+    async fn channel(&mut self, id: i64) -> Result<Option<Channel>, Error>;
+    async fn set_state(&mut self, id: i64, pts: i32, top: i32) -> Result<(), Error>;
+    async fn followers(&mut self, channel: i64) -> Result<Vec<TenantId>, Error>;
+    async fn rows(&mut self, channel: i64, low: i32, high: i32) -> Result<Vec<Stored>, Error>;
+    async fn album(&mut self, channel: i64, grouped_id: i64) -> Result<Vec<Stored>, Error>;
+    async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error>;
+    async fn put_revision(
+        &mut self,
+        channel: i64,
+        id: i32,
+        revision: i32,
+        body: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error>;
+    async fn coverage(&mut self, channel: i64) -> Result<Vec<(i32, i32)>, Error>;
+    async fn remove_interval(&mut self, channel: i64, low: i32) -> Result<(), Error>;
+    async fn add_interval(&mut self, channel: i64, low: i32, high: i32) -> Result<(), Error>;
+    async fn hashes(
+        &mut self,
+        channel: i64,
+        low: i32,
+        high: i32,
+    ) -> Result<Vec<(i32, i32, Digest)>, Error>;
+    async fn put_block(&mut self, channel: i64, block: i32, digest: &Digest) -> Result<(), Error>;
+    /// Numbers with a document of a tenant, with the digests of the documents' texts.
+    async fn documents(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        low: i32,
+        high: i32,
+    ) -> Result<Vec<(i32, String)>, Error>;
+    async fn append(&mut self, event: &Event) -> Result<(), Error>;
+}
+
+/// A row as it is written.
+pub(super) struct Columns<'a> {
+    pub row: &'a Row,
+    pub kind: &'static str,
+    pub body: Option<String>,
+    pub hash: Digest,
+}
+
+impl<'a> Columns<'a> {
+    fn new(row: &'a Row) -> Result<Self, Error> {
+        Ok(Self {
+            kind: word(row.kind),
+            body: row.post.as_ref().map(json).transpose()?,
+            hash: row.hash(),
+            row,
+        })
+    }
+}
+
+const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Post => "post",
+        Kind::Service => "service",
+        Kind::Deleted => "deleted",
+    }
+}
+
+fn json(post: &Post) -> Result<String, Error> {
+    serde_json::to_string(post)
+        .map_err(|error| Error::Database(sqlx::Error::Encode(Box::new(error))))
+}
+
+/// A row as it was read.
+pub(super) fn stored(
+    id: i32,
+    kind: &str,
+    revision: i32,
+    (grouped_id, edited_at): (Option<i64>, Option<i32>),
+    body: Option<&str>,
+    hash: &[u8],
+) -> Result<Stored, Error> {
+    let corrupt = |error| Error::Corrupt(sqlx::Error::Decode(error));
+    let post = body.map(serde_json::from_str).transpose();
+    Ok(Stored {
+        row: Row {
+            id,
+            kind: match kind {
+                "post" => Kind::Post,
+                "service" => Kind::Service,
+                _ => Kind::Deleted,
+            },
+            revision,
+            grouped_id,
+            edited_at,
+            post: post.map_err(|error| corrupt(Box::new(error)))?,
+        },
+        hash: digest(hash)?,
+    })
+}
+
+/// A digest as it was read.
+pub(super) fn digest(bytes: &[u8]) -> Result<Digest, Error> {
+    bytes.try_into().map_err(|error| {
+        Error::Corrupt(sqlx::Error::Decode(
+            Box::<std::array::TryFromSliceError>::new(error),
+        ))
+    })
+}
+
+/// Takes what Telegram told.
+pub(super) async fn apply(
+    tables: &mut dyn Tables,
+    channel: i64,
+    told: &Told,
+    stamp: &Stamp,
+) -> Result<usize, Error> {
+    let Some(state) = tables.channel(channel).await? else {
+        return Ok(0);
+    };
+    let before = concerned(tables, channel, told).await?;
+    let plan = ledger::plan(&before, told.rows.clone(), &told.deleted, told.truth);
+    let mut after = before.clone();
+    for row in &plan.rows {
+        tables.put_row(channel, &Columns::new(row)?).await?;
+        after.insert(row.id, row.clone());
+    }
+    for (revision, post) in &plan.replaced {
+        let body = json(post)?;
+        tables
+            .put_revision(channel, post.message_id, *revision, &body, stamp.at)
+            .await?;
+    }
+    let numbers = plan.rows.iter().map(|row| row.id);
+    seal(tables, channel, numbers.collect()).await?;
+    cover(tables, channel, &told.covered).await?;
+    let top = told.rows.iter().map(|row| row.id).fold(state.top, i32::max);
+    let pts = told.pts.unwrap_or(state.pts);
+    if (pts, top) != (state.pts, state.top) {
+        tables.set_state(channel, pts, top).await?;
+    }
+    let changes = ledger::changes(&ledger::texts(&before), &ledger::texts(&after));
+    if changes.is_empty() {
+        return Ok(0);
+    }
+    let followers = tables.followers(channel).await?;
+    for tenant in &followers {
+        for (message, text) in &changes {
+            let event = event(*tenant, channel, *message, text.as_ref(), stamp)?;
+            tables.append(&event).await?;
+        }
+    }
+    Ok(changes.len() * followers.len())
+}
+
+/// The present rows of every number that may change, and of the albums that they are in.
+async fn concerned(tables: &mut dyn Tables, channel: i64, told: &Told) -> Result<Rows, Error> {
+    let mut spans: Vec<(i32, i32)> = told.truth.into_iter().collect();
+    let numbers = told.rows.iter().map(|row| row.id);
+    let mut single = Coverage::from_intervals(
+        numbers
+            .chain(told.deleted.iter().copied())
+            .map(|id| (id, id)),
+    );
+    for (low, high) in &spans {
+        single.add(*low, *high);
+    }
+    spans = single.intervals().to_vec();
+    let mut rows = Rows::new();
+    for (low, high) in spans {
+        let found = tables.rows(channel, low, high).await?;
+        rows.extend(found.into_iter().map(|found| (found.row.id, found.row)));
+    }
+    let albums: BTreeSet<i64> = told
+        .rows
+        .iter()
+        .chain(rows.values())
+        .filter_map(|row| row.grouped_id)
+        .collect();
+    for album in albums {
+        let found = tables.album(channel, album).await?;
+        rows.extend(found.into_iter().map(|found| (found.row.id, found.row)));
+    }
+    Ok(rows)
+}
+
+/// Brings the digests of the numbers' blocks up to date.
+async fn seal(tables: &mut dyn Tables, channel: i64, numbers: Vec<i32>) -> Result<(), Error> {
+    let blocks: BTreeSet<i32> = numbers.into_iter().map(ledger::block_of).collect();
+    for block in blocks {
+        let low = block * ledger::BLOCK;
+        let hashes = tables.hashes(channel, low, low + ledger::BLOCK - 1).await?;
+        let digest = ledger::block(hashes);
+        tables.put_block(channel, block, &digest).await?;
+    }
+    Ok(())
+}
+
+async fn cover(tables: &mut dyn Tables, channel: i64, covered: &[(i32, i32)]) -> Result<(), Error> {
+    if covered.is_empty() {
+        return Ok(());
+    }
+    let before = tables.coverage(channel).await?;
+    let mut after = Coverage::from_intervals(before.iter().copied());
+    for (low, high) in covered {
+        after.add(*low, *high);
+    }
+    let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (
+        before.into_iter().collect(),
+        after.intervals().iter().copied().collect(),
+    );
+    for (low, _) in before
+        .iter()
+        .filter(|(low, high)| after.get(*low) != Some(*high))
+    {
+        tables.remove_interval(channel, *low).await?;
+    }
+    for (low, high) in after
+        .iter()
+        .filter(|(low, high)| before.get(*low) != Some(*high))
+    {
+        tables.add_interval(channel, *low, *high).await?;
+    }
+    Ok(())
+}
+
+/// Tells a tenant of posts, as far as its documents differ from them.
+pub(super) async fn announce(
+    tables: &mut dyn Tables,
+    channel: i64,
+    tenant: TenantId,
+    (low, high): (i32, i32),
+    stamp: &Stamp,
+) -> Result<usize, Error> {
+    // Nobody changes the channel meanwhile: its events stay in the order of its changes.
+    if tables.channel(channel).await?.is_none() {
+        return Ok(0);
+    }
+    let truth = Told {
+        truth: Some((low, high)),
+        ..Told::default()
+    };
+    let rows = concerned(tables, channel, &truth).await?;
+    // An album may reach over the edge.
+    let low = rows.keys().next().map_or(low, |first| low.min(*first));
+    let texts: Texts = ledger::texts(&rows);
+    let mapped = tables.documents(channel, tenant, low, high).await?;
+    let mapped: BTreeMap<i32, String> = mapped.into_iter().collect();
+    let mut events = 0;
+    let gone = mapped.keys().filter(|id| !texts.contains_key(*id));
+    let gone = gone.map(|id| (*id, None));
+    let new = texts
+        .iter()
+        .filter(|(id, text)| mapped.get(*id) != Some(&text.digest));
+    for (message, text) in gone.chain(new.map(|(id, text)| (*id, Some(text)))) {
+        let event = event(tenant, channel, message, text, stamp)?;
+        tables.append(&event).await?;
+        events += 1;
+    }
+    Ok(events)
+}
+
+fn event(
+    tenant: TenantId,
+    channel: i64,
+    message: i32,
+    text: Option<&TelegramText>,
+    stamp: &Stamp,
+) -> Result<Event, Error> {
+    let post = TelegramPost {
+        tenant_id: tenant,
+        channel_id: channel,
+        message_id: message,
+        text: text.cloned(),
+    };
+    let payload = serde_json::to_value(&post)
+        .map_err(|error| Error::Database(sqlx::Error::Encode(Box::new(error))))?;
+    Ok(Event {
+        id: stamp.ids.next(),
+        topic: TELEGRAM_POSTS.to_owned(),
+        key: format!("{tenant}/{channel}/{message}"),
+        at: stamp.at,
+        traceparent: None,
+        payload,
+    })
+}
+
+/// A name of an account that tells nothing of its key.
+pub(crate) fn account_name(key: &[u8]) -> String {
+    hex::encode(&Sha256::digest(Sha256::digest(key))[..16])
+}

@@ -1,0 +1,397 @@
+//! What every store must do, run on every backend that exists.
+
+use std::sync::Arc;
+
+use touchstone_api::events::{Event, TelegramPost};
+use touchstone_api::telegram::{Post, SyncType};
+use touchstone_types::{Clock, FrozenClock};
+
+use super::*;
+use crate::domain::ledger::{self, Kind};
+
+const CHANNEL: i64 = 1_006_503_122;
+
+struct World {
+    store: Arc<dyn Store>,
+    clock: Arc<FrozenClock>,
+    ids: IdSource,
+    tenant: TenantId,
+}
+
+impl World {
+    async fn new(uri: &str) -> Self {
+        let clock = Arc::new(FrozenClock::default());
+        let ids = IdSource::seeded(clock.clone(), 1);
+        let world = Self {
+            store: open(&uri.into(), &Options::default()).await.unwrap(),
+            tenant: ids.next(),
+            clock,
+            ids,
+        };
+        world.store.meet(&channel("news")).await.unwrap();
+        world
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            at: self.clock.now(),
+            ids: self.ids.clone(),
+        }
+    }
+
+    async fn follow(&self, tenant: TenantId) -> bool {
+        let now = self.clock.now();
+        self.store.follow(CHANNEL, tenant, now).await.unwrap()
+    }
+
+    async fn told(&self, told: Told) -> usize {
+        let stamp = self.stamp();
+        self.store.apply(CHANNEL, &told, &stamp).await.unwrap()
+    }
+
+    /// What was appended to the outbox since the last time, and takes it out.
+    async fn events(&self) -> Vec<TelegramPost> {
+        let outbox = self.store.outbox();
+        let events: Vec<Event> = outbox.pending(1_000).await.unwrap();
+        let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+        outbox.mark_sent(&ids, self.clock.now()).await.unwrap();
+        events
+            .into_iter()
+            .map(|event| serde_json::from_value(event.payload).unwrap())
+            .collect()
+    }
+
+    async fn rows(&self) -> Vec<Row> {
+        let stored = self.store.rows(CHANNEL, 0, i32::MAX).await.unwrap();
+        for one in &stored {
+            assert_eq!(one.hash, one.row.hash(), "{one:?}");
+        }
+        self.is_sealed(&stored).await;
+        stored.into_iter().map(|stored| stored.row).collect()
+    }
+
+    /// The blocks' digests are those of their rows.
+    async fn is_sealed(&self, stored: &[Stored]) {
+        let blocks = self.store.blocks(CHANNEL).await.unwrap();
+        for (block, digest) in &blocks {
+            let of = stored
+                .iter()
+                .filter(|one| ledger::block_of(one.row.id) == *block)
+                .map(|one| (one.row.id, one.row.revision, one.hash));
+            assert_eq!(ledger::block(of), *digest, "block {block}");
+        }
+        let known: Vec<i32> = blocks.iter().map(|(block, _)| *block).collect();
+        assert!(
+            stored
+                .iter()
+                .all(|one| known.contains(&ledger::block_of(one.row.id)))
+        );
+    }
+}
+
+fn channel(title: &str) -> Channel {
+    Channel {
+        id: CHANNEL,
+        access_hash: -5,
+        title: title.into(),
+        username: Some("news".into()),
+        pts: 0,
+        top: 0,
+    }
+}
+
+fn row(id: i32, text: &str) -> Row {
+    let post = Post {
+        message_id: id,
+        channel_id: CHANNEL,
+        channel_title: "news".into(),
+        channel_username: Some("news".into()),
+        text: text.into(),
+        date: "2026-01-07T09:55:48+00:00".into(),
+        sender_id: -1_001_006_503_122,
+        views: Some(7),
+        forwards: None,
+        reply_to_msg_id: None,
+        media_type: None,
+        media_url: None,
+        sync_type: SyncType::Backfill,
+    };
+    Row::post(post, None, None)
+}
+
+fn posts(rows: impl IntoIterator<Item = Row>) -> Told {
+    Told {
+        rows: rows.into_iter().collect(),
+        ..Told::default()
+    }
+}
+
+async fn a_channel_keeps_its_state_when_it_is_met_again(world: World) {
+    let told = Told {
+        pts: Some(42),
+        ..posts([row(5, "a")])
+    };
+    world.told(told).await;
+    world.store.meet(&channel("renamed")).await.unwrap();
+    let known = world.store.channel(CHANNEL).await.unwrap().unwrap();
+    assert_eq!(
+        (known.title.as_str(), known.pts, known.top),
+        ("renamed", 42, 5)
+    );
+    assert_eq!(world.store.channel(1).await.unwrap(), None);
+    world.store.distrust(CHANNEL).await.unwrap();
+    let known = world.store.channel(CHANNEL).await.unwrap().unwrap();
+    assert_eq!(
+        (known.pts, known.top),
+        (0, 5),
+        "what was seen is not forgotten"
+    );
+}
+
+async fn followers_come_and_go(world: World) {
+    let (store, other) = (&world.store, world.ids.next::<TenantId>());
+    assert!(store.followed().await.unwrap().is_empty());
+    assert!(world.follow(world.tenant).await);
+    assert!(!world.follow(world.tenant).await, "once");
+    assert!(world.follow(other).await);
+    assert_eq!(store.followers(CHANNEL).await.unwrap().len(), 2);
+    assert_eq!(store.followed().await.unwrap().len(), 1);
+    assert!(store.unfollow(CHANNEL, other).await.unwrap());
+    assert!(!store.unfollow(CHANNEL, other).await.unwrap());
+    assert_eq!(store.followers(CHANNEL).await.unwrap(), [world.tenant]);
+}
+
+async fn followers_are_told_of_what_changed_and_of_nothing_else(world: World) {
+    world.follow(world.tenant).await;
+    assert_eq!(world.told(posts([row(1, "one"), row(2, "two\0")])).await, 2);
+    let told = world.events().await;
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].text.as_ref().unwrap().text, "one");
+    assert_eq!(told[0].tenant_id, world.tenant);
+    // Again, with more views.
+    let mut again = row(1, "one");
+    again.post.as_mut().unwrap().views = Some(1_000);
+    assert_eq!(world.told(posts([again])).await, 0);
+    assert_eq!(
+        world.rows().await[0].post.as_ref().unwrap().views,
+        Some(1_000)
+    );
+    // An edit, a deletion, and a number that nobody knew.
+    let mut edited = row(1, "uno");
+    edited.edited_at = Some(99);
+    let told = Told {
+        deleted: vec![2, 3],
+        ..posts([edited])
+    };
+    assert_eq!(world.told(told).await, 2);
+    let told = world.events().await;
+    assert_eq!(told[0].text.as_ref().unwrap().text, "uno");
+    assert_eq!((told[1].message_id, &told[1].text), (2, &None));
+    let kinds: Vec<_> = world
+        .rows()
+        .await
+        .iter()
+        .map(|row| (row.kind, row.revision))
+        .collect();
+    assert_eq!(
+        kinds,
+        [(Kind::Post, 2), (Kind::Deleted, 2), (Kind::Deleted, 1)]
+    );
+}
+
+async fn what_a_page_does_not_hold_is_gone(world: World) {
+    world.follow(world.tenant).await;
+    world
+        .told(posts([
+            row(10, "a"),
+            row(11, "b"),
+            row(1_999, "c"),
+            row(2_000, "d"),
+        ]))
+        .await;
+    world.events().await;
+    let page = Told {
+        truth: Some((11, i32::MAX)),
+        ..posts([row(2_000, "d")])
+    };
+    assert_eq!(world.told(page).await, 2);
+    let gone: Vec<_> = world
+        .events()
+        .await
+        .iter()
+        .map(|told| told.message_id)
+        .collect();
+    assert_eq!(gone, [11, 1_999]);
+    let left: Vec<_> = world
+        .rows()
+        .await
+        .into_iter()
+        .filter(|row| row.kind == Kind::Post)
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(left, [10, 2_000]);
+}
+
+async fn coverage_grows_together(world: World) {
+    for (low, high) in [(90, 100), (10, 20), (21, 89), (500, 600), (95, 110)] {
+        let told = Told {
+            covered: vec![(low, high)],
+            ..Told::default()
+        };
+        world.told(told).await;
+    }
+    let covered = world.store.coverage(CHANNEL).await.unwrap();
+    assert_eq!(covered, [(10, 110), (500, 600)]);
+    world.store.distrust(CHANNEL).await.unwrap();
+    assert!(world.store.coverage(CHANNEL).await.unwrap().is_empty());
+}
+
+async fn a_tenant_is_told_of_what_its_documents_lack(world: World) {
+    let album = |id, text| Row {
+        grouped_id: Some(5),
+        ..row(id, text)
+    };
+    world
+        .told(posts([
+            row(1, "one"),
+            album(2, "first"),
+            album(3, "second"),
+            row(4, ""),
+        ]))
+        .await;
+    assert!(world.events().await.is_empty(), "nobody follows");
+    let announce = async |numbers| {
+        let stamp = world.stamp();
+        let announced = world.store.announce(CHANNEL, world.tenant, numbers, &stamp);
+        announced.await.unwrap()
+    };
+    // The album reaches over the edge.
+    assert_eq!(announce((3, 9)).await, 1);
+    assert_eq!(world.events().await[0].message_id, 2);
+    assert_eq!(announce((1, 9)).await, 2);
+    for told in world.events().await {
+        let key = PostKey {
+            tenant: world.tenant,
+            channel: CHANNEL,
+            message: told.message_id,
+        };
+        assert_eq!(world.store.mapped(key).await.unwrap(), None);
+        let mapped = Mapped {
+            document: world.ids.next(),
+            digest: told.text.unwrap().digest,
+        };
+        world.store.map(key, Some(&mapped)).await.unwrap();
+        assert_eq!(world.store.mapped(key).await.unwrap(), Some(mapped));
+    }
+    assert_eq!(announce((1, 9)).await, 0, "it has all of it");
+    let told = Told {
+        deleted: vec![1],
+        ..Told::default()
+    };
+    world.told(told).await;
+    assert_eq!(announce((1, 9)).await, 1);
+    let told = world.events().await;
+    assert_eq!((told[0].message_id, &told[0].text), (1, &None));
+    let key = PostKey {
+        tenant: world.tenant,
+        channel: CHANNEL,
+        message: 1,
+    };
+    world.store.map(key, None).await.unwrap();
+    assert_eq!(announce((1, 9)).await, 0);
+}
+
+async fn an_account_has_one_holder_at_a_time(world: World) {
+    let (one, other) = (world.ids.next::<Uuid>(), world.ids.next::<Uuid>());
+    let time = Duration::from_mins(5);
+    let hold = async |who| {
+        let now = world.clock.now();
+        world.store.hold("account", who, now, time).await.unwrap()
+    };
+    assert!(hold(one).await);
+    assert!(hold(one).await, "it is extended");
+    assert!(!hold(other).await);
+    world.store.release("account", other).await.unwrap();
+    assert!(!hold(other).await, "only its holder gives it back");
+    world.store.release("account", one).await.unwrap();
+    assert!(hold(other).await);
+    let now = world.clock.now();
+    let second = world.store.hold("another account", one, now, time);
+    assert!(second.await.unwrap());
+}
+
+async fn of_many_who_want_an_account_one_gets_it(world: World) {
+    for round in 0..20 {
+        let account = format!("account {round}");
+        let holders: Vec<Uuid> = (0..8).map(|_| world.ids.next()).collect();
+        let now = world.clock.now();
+        let time = Duration::from_mins(5);
+        let wanted = holders
+            .iter()
+            .map(|one| world.store.hold(&account, *one, now, time));
+        let got = futures_util::future::join_all(wanted).await;
+        let winners = got
+            .into_iter()
+            .filter(|held| *held.as_ref().unwrap())
+            .count();
+        assert_eq!(winners, 1, "{account}");
+    }
+}
+
+macro_rules! contract {
+    ($backend:ident, $uri:expr) => {
+        mod $backend {
+            use super::World;
+
+            contract!(@tests $uri; a_channel_keeps_its_state_when_it_is_met_again,
+                followers_come_and_go, followers_are_told_of_what_changed_and_of_nothing_else,
+                what_a_page_does_not_hold_is_gone, coverage_grows_together,
+                a_tenant_is_told_of_what_its_documents_lack, an_account_has_one_holder_at_a_time,
+                of_many_who_want_an_account_one_gets_it);
+        }
+    };
+    (@tests $uri:expr; $($test:ident),+) => {$(
+        #[tokio::test]
+        async fn $test() {
+            let folder = tempfile::tempdir().unwrap();
+            let uri: Option<String> = ($uri)(folder.path()).await;
+            let Some(uri) = uri else { return };
+            Box::pin(super::$test(Box::pin(World::new(&uri)).await)).await;
+        }
+    )+};
+}
+
+contract!(sqlite_file, async |folder: &std::path::Path| Some(format!(
+    "sqlite://{}/telegram.db",
+    folder.display()
+)));
+contract!(postgres, async |_: &std::path::Path| {
+    touchstone_test_services::postgres_database().await
+});
+
+#[tokio::test]
+async fn an_account_is_free_when_its_lease_ran_out() {
+    // On PostgreSQL the server's clock says when; here ours does.
+    let world = Box::pin(World::new("sqlite::memory:")).await;
+    let time = Duration::from_secs(15);
+    let start = world.clock.now();
+    for (holder, after, holds) in [(1, 0, true), (2, 14, false), (2, 16, true), (1, 17, false)] {
+        let now = start + Duration::from_secs(after);
+        let held = world.store.hold("a", Uuid::from_u128(holder), now, time);
+        assert_eq!(held.await.unwrap(), holds, "{holder} after {after} s");
+    }
+}
+
+#[tokio::test]
+async fn every_statement_finds_its_rows_by_an_index() {
+    use touchstone_store::postgres::explain::{Tables, explain};
+    let Some(url) = touchstone_test_services::postgres_database().await else {
+        return;
+    };
+    let tables = Tables::Scratch(20_000);
+    let report = Box::pin(explain(&url, &crate::store::postgres::EXPLAINED, tables))
+        .await
+        .unwrap();
+    let misses: Vec<_> = report.misses().collect();
+    assert!(misses.is_empty(), "{misses:#?}");
+}

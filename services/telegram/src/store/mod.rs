@@ -1,0 +1,186 @@
+//! What is known of channels: posts and their revisions, which numbers are accounted for, who
+//! follows, which documents came of it, and who may use the account.
+
+mod apply;
+/// In PostgreSQL.
+pub mod postgres;
+/// In a SQLite file.
+pub mod sqlite;
+
+#[cfg(test)]
+mod contract;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use touchstone_store::postgres::Options;
+use touchstone_store::{Backend, Error, Outbox, StoreUri};
+use touchstone_types::{DocumentId, IdSource, TenantId};
+use uuid::Uuid;
+
+use crate::domain::ledger::{Digest, Row};
+
+pub(crate) use apply::account_name;
+pub use postgres::PostgresStore;
+pub use sqlite::SqliteStore;
+
+/// A channel that is followed, or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Bare id.
+    pub id: i64,
+    /// What proves to Telegram that we met it.
+    pub access_hash: i64,
+    /// Title.
+    pub title: String,
+    /// Public name.
+    pub username: Option<String>,
+    /// State up to which its changes were taken; 0 when everything has to be read.
+    pub pts: i32,
+    /// Newest number that was ever seen.
+    pub top: i32,
+}
+
+/// What Telegram told of a channel.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The messages.
+    pub rows: Vec<Row>,
+    /// Numbers that are gone.
+    pub deleted: Vec<i32>,
+    /// Between these numbers there is nothing but `rows`.
+    pub truth: Option<(i32, i32)>,
+    /// Numbers that are accounted for from now on.
+    pub covered: Vec<(i32, i32)>,
+    /// State that it leads to.
+    pub pts: Option<i32>,
+}
+
+/// A number as it is stored, with the hash that was stored beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The number.
+    pub row: Row,
+    /// The hash when it was written.
+    pub hash: Digest,
+}
+
+/// The document that a post became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// The document.
+    pub document: DocumentId,
+    /// Digest of the text that it holds.
+    pub digest: String,
+}
+
+/// A post of a tenant: where its document is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostKey {
+    /// Tenant.
+    pub tenant: TenantId,
+    /// Bare id of the channel.
+    pub channel: i64,
+    /// Number of the post.
+    pub message: i32,
+}
+
+/// When something is written, and where the ids of its events come from.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Ids.
+    pub ids: IdSource,
+}
+
+/// Keeps what is known of channels.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// The outbox beside the tables.
+    fn outbox(&self) -> Arc<dyn Outbox>;
+
+    /// Remembers a channel, or what is new about one; its state stays as it is.
+    async fn meet(&self, channel: &Channel) -> Result<(), Error>;
+
+    /// A channel.
+    async fn channel(&self, id: i64) -> Result<Option<Channel>, Error>;
+
+    /// Lets a tenant follow a channel; false when it did already.
+    async fn follow(
+        &self,
+        channel: i64,
+        tenant: TenantId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, Error>;
+
+    /// Ends that; false when it did not.
+    async fn unfollow(&self, channel: i64, tenant: TenantId) -> Result<bool, Error>;
+
+    /// Who follows a channel.
+    async fn followers(&self, channel: i64) -> Result<Vec<TenantId>, Error>;
+
+    /// Channels that somebody follows.
+    async fn followed(&self) -> Result<Vec<Channel>, Error>;
+
+    /// Takes what Telegram told, tells the followers what changed through the outbox, all in one
+    /// transaction. Repeating changes nothing. Tells how many events were appended.
+    async fn apply(&self, channel: i64, told: &Told, stamp: &Stamp) -> Result<usize, Error>;
+
+    /// Tells one tenant through the outbox of the posts between two numbers, as far as its documents
+    /// differ from them. Tells how many events were appended.
+    async fn announce(
+        &self,
+        channel: i64,
+        tenant: TenantId,
+        numbers: (i32, i32),
+        stamp: &Stamp,
+    ) -> Result<usize, Error>;
+
+    /// Forgets which numbers are accounted for, and the state: everything has to be read again.
+    async fn distrust(&self, channel: i64) -> Result<(), Error>;
+
+    /// Intervals of numbers that are accounted for, ascending.
+    async fn coverage(&self, channel: i64) -> Result<Vec<(i32, i32)>, Error>;
+
+    /// Numbers between two, both included, ascending.
+    async fn rows(&self, channel: i64, low: i32, high: i32) -> Result<Vec<Stored>, Error>;
+
+    /// Digests of the blocks, ascending.
+    async fn blocks(&self, channel: i64) -> Result<Vec<(i32, Digest)>, Error>;
+
+    /// The document of a post.
+    async fn mapped(&self, key: PostKey) -> Result<Option<Mapped>, Error>;
+
+    /// Remembers the document of a post; `None` forgets it.
+    async fn map(&self, key: PostKey, mapped: Option<&Mapped>) -> Result<(), Error>;
+
+    /// Takes or extends the lease of an account; false when somebody else has it.
+    async fn hold(
+        &self,
+        account: &str,
+        holder: Uuid,
+        now: DateTime<Utc>,
+        time: Duration,
+    ) -> Result<bool, Error>;
+
+    /// Gives the lease back.
+    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), Error>;
+}
+
+/// Opens the store that a URI names and brings its schema up to date.
+///
+/// # Errors
+/// As [`Error`]; an unknown scheme is one of them.
+pub async fn open(uri: &StoreUri, options: &Options) -> Result<Arc<dyn Store>, Error> {
+    Ok(match uri.backend()? {
+        Backend::Sqlite => Arc::new(SqliteStore::open(uri.as_str()).await?),
+        Backend::Postgres => Arc::new(PostgresStore::open(uri.as_str(), options).await?),
+    })
+}

@@ -1,0 +1,399 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnection, PgRow};
+use touchstone_api::events::Event;
+use touchstone_store::postgres::{
+    self, Database, Explained, Flow, Options, outbox, read, text, write,
+};
+use touchstone_store::{Error, Outbox};
+use touchstone_types::{DocumentId, TenantId};
+use uuid::Uuid;
+
+mod sql;
+
+use self::sql as q;
+use super::apply::{self, Columns, Tables};
+use super::{Channel, Mapped, PostKey, Stamp, Store, Stored, Told};
+use crate::domain::ledger::Digest;
+
+/// Name of the schema.
+const SCHEMA: &str = "telegram";
+
+/// The schema, forward only.
+pub static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// What `touchstone explain` looks at.
+pub const EXPLAINED: Explained = Explained {
+    service: SCHEMA,
+    migrator: &MIGRATOR,
+    fill: q::FILL,
+    statements: &[q::STATEMENTS, postgres::outbox::STATEMENTS],
+};
+
+/// What is known, in PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresStore(Database);
+
+impl PostgresStore {
+    /// Opens the schema, and brings it up to date.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn open(uri: &str, options: &Options) -> Result<Self, Error> {
+        let database = Database::open(uri, SCHEMA, &MIGRATOR, options).await?;
+        Ok(Self(database))
+    }
+}
+
+fn channel(row: &PgRow) -> Result<Channel, Error> {
+    Ok(Channel {
+        id: row.try_get("id")?,
+        access_hash: row.try_get("access_hash")?,
+        title: row.try_get("title")?,
+        username: row.try_get("username")?,
+        pts: row.try_get("pts")?,
+        top: row.try_get("top")?,
+    })
+}
+
+fn stored(row: &PgRow) -> Result<Stored, Error> {
+    apply::stored(
+        row.try_get("id")?,
+        row.try_get("kind")?,
+        row.try_get("revision")?,
+        (row.try_get("grouped_id")?, row.try_get("edited_at")?),
+        row.try_get("body")?,
+        row.try_get("hash")?,
+    )
+}
+
+async fn tenants(connection: &mut PgConnection, channel: i64) -> Result<Vec<TenantId>, Error> {
+    let query = sqlx::query_scalar::<_, Uuid>(q::FOLLOWERS).bind(channel);
+    let found = query.fetch_all(connection).await?;
+    Ok(found.into_iter().map(TenantId::from_uuid).collect())
+}
+
+async fn rows(
+    connection: &mut PgConnection,
+    channel: i64,
+    low: i32,
+    high: i32,
+) -> Result<Vec<Stored>, Error> {
+    let query = sqlx::query(q::ROWS).bind(channel).bind(low).bind(high);
+    let found = query.fetch_all(connection).await?;
+    found.iter().map(stored).collect()
+}
+
+async fn intervals(connection: &mut PgConnection, channel: i64) -> Result<Vec<(i32, i32)>, Error> {
+    let query = sqlx::query_as(q::COVERAGE).bind(channel);
+    Ok(query.fetch_all(connection).await?)
+}
+
+struct InTransaction<'a>(&'a mut PgConnection);
+
+#[async_trait]
+impl Tables for InTransaction<'_> {
+    async fn channel(&mut self, id: i64) -> Result<Option<Channel>, Error> {
+        let query = sqlx::query(q::CHANNEL_TO_CHANGE).bind(id);
+        let row = query.fetch_optional(&mut *self.0).await?;
+        row.as_ref().map(channel).transpose()
+    }
+
+    async fn set_state(&mut self, id: i64, pts: i32, top: i32) -> Result<(), Error> {
+        let query = sqlx::query(q::SET_STATE).bind(id).bind(pts).bind(top);
+        query.execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn followers(&mut self, channel: i64) -> Result<Vec<TenantId>, Error> {
+        tenants(self.0, channel).await
+    }
+
+    async fn rows(&mut self, channel: i64, low: i32, high: i32) -> Result<Vec<Stored>, Error> {
+        rows(self.0, channel, low, high).await
+    }
+
+    async fn album(&mut self, channel: i64, grouped_id: i64) -> Result<Vec<Stored>, Error> {
+        let query = sqlx::query(q::ALBUM).bind(channel).bind(grouped_id);
+        let found = query.fetch_all(&mut *self.0).await?;
+        found.iter().map(stored).collect()
+    }
+
+    async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error> {
+        let row = columns.row;
+        sqlx::query(q::PUT_ROW)
+            .bind(channel)
+            .bind(row.id)
+            .bind(columns.kind)
+            .bind(row.revision)
+            .bind(row.grouped_id)
+            .bind(row.edited_at)
+            .bind(columns.body.as_deref())
+            .bind(columns.hash.as_slice())
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn put_revision(
+        &mut self,
+        channel: i64,
+        id: i32,
+        revision: i32,
+        body: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        sqlx::query(q::PUT_REVISION)
+            .bind(channel)
+            .bind(id)
+            .bind(revision)
+            .bind(body)
+            .bind(at)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn coverage(&mut self, channel: i64) -> Result<Vec<(i32, i32)>, Error> {
+        intervals(self.0, channel).await
+    }
+
+    async fn remove_interval(&mut self, channel: i64, low: i32) -> Result<(), Error> {
+        let query = sqlx::query(q::REMOVE_INTERVAL).bind(channel).bind(low);
+        query.execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn add_interval(&mut self, channel: i64, low: i32, high: i32) -> Result<(), Error> {
+        let query = sqlx::query(q::ADD_INTERVAL).bind(channel);
+        query.bind(low).bind(high).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn hashes(
+        &mut self,
+        channel: i64,
+        low: i32,
+        high: i32,
+    ) -> Result<Vec<(i32, i32, Digest)>, Error> {
+        let query = sqlx::query(q::HASHES).bind(channel).bind(low).bind(high);
+        let found = query.fetch_all(&mut *self.0).await?;
+        found
+            .iter()
+            .map(|row| {
+                let digest = apply::digest(row.try_get("hash")?)?;
+                Ok((row.try_get("id")?, row.try_get("revision")?, digest))
+            })
+            .collect()
+    }
+
+    async fn put_block(&mut self, channel: i64, block: i32, digest: &Digest) -> Result<(), Error> {
+        let query = sqlx::query(q::PUT_BLOCK).bind(channel).bind(block);
+        query.bind(digest.as_slice()).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn documents(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        low: i32,
+        high: i32,
+    ) -> Result<Vec<(i32, String)>, Error> {
+        Ok(sqlx::query_as(q::DOCUMENTS)
+            .bind(channel)
+            .bind(tenant.as_uuid())
+            .bind(low)
+            .bind(high)
+            .fetch_all(&mut *self.0)
+            .await?)
+    }
+
+    async fn append(&mut self, event: &Event) -> Result<(), Error> {
+        outbox::append(&mut *self.0, event).await
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(self.0.clone())
+    }
+
+    async fn meet(&self, channel: &Channel) -> Result<(), Error> {
+        write!(self.0, |tx| {
+            sqlx::query(q::MEET)
+                .bind(channel.id)
+                .bind(channel.access_hash)
+                .bind(text(&channel.title))
+                .bind(channel.username.as_deref())
+                .execute(tx)
+                .await?;
+            Ok(Flow::Commit(()))
+        })
+    }
+
+    async fn channel(&self, id: i64) -> Result<Option<Channel>, Error> {
+        read!(self.0, |connection| {
+            let query = sqlx::query(q::CHANNEL).bind(id);
+            let row = query.fetch_optional(connection).await?;
+            row.as_ref().map(channel).transpose()
+        })
+    }
+
+    async fn follow(
+        &self,
+        channel: i64,
+        tenant: TenantId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(q::FOLLOW).bind(channel).bind(tenant.as_uuid());
+            let done = query.bind(at).execute(tx).await?;
+            Ok(Flow::Commit(done.rows_affected() > 0))
+        })
+    }
+
+    async fn unfollow(&self, channel: i64, tenant: TenantId) -> Result<bool, Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(q::UNFOLLOW)
+                .bind(channel)
+                .bind(tenant.as_uuid());
+            let done = query.execute(tx).await?;
+            Ok(Flow::Commit(done.rows_affected() > 0))
+        })
+    }
+
+    async fn followers(&self, channel: i64) -> Result<Vec<TenantId>, Error> {
+        read!(self.0, |connection| { tenants(connection, channel).await })
+    }
+
+    async fn followed(&self) -> Result<Vec<Channel>, Error> {
+        read!(self.0, |connection| {
+            let rows = sqlx::query(q::FOLLOWED).fetch_all(connection).await?;
+            rows.iter().map(channel).collect()
+        })
+    }
+
+    async fn apply(&self, channel: i64, told: &Told, stamp: &Stamp) -> Result<usize, Error> {
+        write!(self.0, |tx| {
+            let events = apply::apply(&mut InTransaction(tx), channel, told, stamp).await?;
+            Ok(Flow::Commit(events))
+        })
+    }
+
+    async fn announce(
+        &self,
+        channel: i64,
+        tenant: TenantId,
+        numbers: (i32, i32),
+        stamp: &Stamp,
+    ) -> Result<usize, Error> {
+        write!(self.0, |tx| {
+            let mut tables = InTransaction(tx);
+            let events = apply::announce(&mut tables, channel, tenant, numbers, stamp).await?;
+            Ok(Flow::Commit(events))
+        })
+    }
+
+    async fn distrust(&self, channel: i64) -> Result<(), Error> {
+        write!(self.0, |tx| {
+            for statement in [q::DISTRUST, q::UNCOVER] {
+                sqlx::query(statement)
+                    .bind(channel)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            Ok(Flow::Commit(()))
+        })
+    }
+
+    async fn coverage(&self, channel: i64) -> Result<Vec<(i32, i32)>, Error> {
+        read!(self.0, |connection| {
+            intervals(connection, channel).await
+        })
+    }
+
+    async fn rows(&self, channel: i64, low: i32, high: i32) -> Result<Vec<Stored>, Error> {
+        read!(self.0, |connection| {
+            rows(connection, channel, low, high).await
+        })
+    }
+
+    async fn blocks(&self, channel: i64) -> Result<Vec<(i32, Digest)>, Error> {
+        read!(self.0, |connection| {
+            let query = sqlx::query(q::BLOCKS).bind(channel);
+            let rows = query.fetch_all(connection).await?;
+            rows.iter()
+                .map(|row| {
+                    Ok((
+                        row.try_get("block")?,
+                        apply::digest(row.try_get("digest")?)?,
+                    ))
+                })
+                .collect()
+        })
+    }
+
+    async fn mapped(&self, key: PostKey) -> Result<Option<Mapped>, Error> {
+        read!(self.0, |connection| {
+            let row: Option<(Uuid, String)> = sqlx::query_as(q::MAPPED)
+                .bind(key.channel)
+                .bind(key.message)
+                .bind(key.tenant.as_uuid())
+                .fetch_optional(connection)
+                .await?;
+            Ok(row.map(|(document, digest)| Mapped {
+                document: DocumentId::from_uuid(document),
+                digest,
+            }))
+        })
+    }
+
+    async fn map(&self, key: PostKey, mapped: Option<&Mapped>) -> Result<(), Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(if mapped.is_some() { q::MAP } else { q::UNMAP });
+            let mut query = query
+                .bind(key.channel)
+                .bind(key.message)
+                .bind(key.tenant.as_uuid());
+            if let Some(mapped) = mapped {
+                query = query.bind(mapped.document.as_uuid()).bind(&mapped.digest);
+            }
+            query.execute(tx).await?;
+            Ok(Flow::Commit(()))
+        })
+    }
+
+    async fn hold(
+        &self,
+        account: &str,
+        holder: Uuid,
+        // The server's clock is the same for everybody.
+        _: DateTime<Utc>,
+        time: Duration,
+    ) -> Result<bool, Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(q::HOLD).bind(account).bind(holder);
+            let done = query.bind(time.as_secs_f64()).execute(tx).await?;
+            Ok(Flow::Commit(done.rows_affected() > 0))
+        })
+    }
+
+    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(q::RELEASE).bind(account).bind(holder);
+            query.execute(tx).await?;
+            Ok(Flow::Commit(()))
+        })
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.0.ping().await
+    }
+}

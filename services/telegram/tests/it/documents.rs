@@ -1,0 +1,194 @@
+//! Posts become documents: made, changed and deleted as the posts are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{post, put};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use touchstone_telegram_simulator::{Post, PostRequest};
+
+use crate::support::{DUROV, Scene, world};
+
+/// A document service that keeps what it is given, and repeats answers by key as the real one does.
+#[derive(Clone, Default)]
+pub struct Shelf(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    documents: BTreeMap<String, Value>,
+    answers: BTreeMap<String, Value>,
+    made: u64,
+    /// Requests that fail before the next one is dealt with.
+    failures: u32,
+}
+
+impl Shelf {
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/documents", post(create))
+            .route("/documents/{id}", put(replace).delete(remove))
+            .with_state(self.clone())
+    }
+
+    /// Contents by link.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let inner = self.0.lock().unwrap();
+        let text = |document: &Value| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (
+                text(&document["metadata"]["url"]),
+                text(&document["content"]),
+            )
+        };
+        assert_eq!(
+            inner
+                .documents
+                .values()
+                .map(text)
+                .collect::<BTreeMap<_, _>>()
+                .len(),
+            inner.documents.len(),
+            "no post has two documents"
+        );
+        inner.documents.values().map(text).collect()
+    }
+
+    pub fn fail(&self, times: u32) {
+        self.0.lock().unwrap().failures = times;
+    }
+
+    fn answer(&self, headers: &HeaderMap, id: Option<String>, document: Value) -> Response {
+        let mut inner = self.0.lock().unwrap();
+        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+        if let Some(answer) = inner.answers.get(&key) {
+            return (StatusCode::ACCEPTED, answer.to_string()).into_response();
+        }
+        if inner.failures > 0 {
+            inner.failures -= 1;
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        inner.made += 1;
+        let id = id.unwrap_or_else(|| format!("00000000-0000-7000-8000-{:012}", inner.made));
+        let answer = json!({"id": id, "version": 1, "status": "queued"});
+        inner.documents.insert(id, document);
+        inner.answers.insert(key, answer.clone());
+        (StatusCode::ACCEPTED, answer.to_string()).into_response()
+    }
+}
+
+async fn create(State(shelf): State<Shelf>, headers: HeaderMap, body: String) -> Response {
+    shelf.answer(&headers, None, serde_json::from_str(&body).unwrap())
+}
+
+async fn replace(
+    State(shelf): State<Shelf>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if !shelf.0.lock().unwrap().documents.contains_key(&id) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    shelf.answer(&headers, Some(id), serde_json::from_str(&body).unwrap())
+}
+
+async fn remove(State(shelf): State<Shelf>, Path(id): Path<String>) -> StatusCode {
+    match shelf.0.lock().unwrap().documents.remove(&id) {
+        Some(_) => StatusCode::NO_CONTENT,
+        None => StatusCode::NOT_FOUND,
+    }
+}
+
+/// What documents are to say: of `durov`'s newest posts, albums whole.
+fn expected(scene: &Scene, newest: usize) -> BTreeMap<String, String> {
+    let truth = scene.simulator.truth(DUROV).unwrap();
+    let unit = |post: &Post| match post.grouped_id {
+        Some(album) => format!("album {album}"),
+        None => format!("post {}", post.id),
+    };
+    let wanted: BTreeSet<String> = truth.posts.iter().rev().take(newest).map(unit).collect();
+    let mut texts: BTreeMap<String, (i32, Vec<String>)> = BTreeMap::new();
+    for post in truth
+        .posts
+        .iter()
+        .filter(|post| wanted.contains(&unit(post)))
+    {
+        let (_, parts) = texts.entry(unit(post)).or_insert((post.id, Vec::new()));
+        if !post.text.trim().is_empty() {
+            parts.push(post.text.trim().to_owned());
+        }
+    }
+    texts
+        .into_values()
+        .filter(|(_, parts)| !parts.is_empty())
+        .map(|(id, parts)| (format!("https://t.me/durov/{id}"), parts.join("\n\n")))
+        .collect()
+}
+
+async fn shelved(shelf: &Shelf, wanted: impl Fn() -> BTreeMap<String, String>, why: &str) {
+    for _ in 0..1_500 {
+        if shelf.texts() == wanted() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(shelf.texts(), wanted(), "{why}");
+}
+
+#[tokio::test]
+async fn parsed_posts_become_documents_once_with_a_link_to_each() {
+    let shelf = Shelf::default();
+    let scene = Scene::with(world(), |_| {}, Some(shelf.router())).await;
+    shelf.fail(7);
+    scene.parsed("durov", 120).await;
+    shelved(&shelf, || expected(&scene, 120), "parsed").await;
+    scene.parsed("durov", 120).await;
+    scene.simulator.edit(DUROV, 460, "edited");
+    let gone = scene.simulator.delete(DUROV, &[454, 455, 456, 457]);
+    let left = 120 - gone.len();
+    scene.parsed("durov", u32::try_from(left).unwrap()).await;
+    shelved(&shelf, || expected(&scene, left), "parsed again").await;
+}
+
+#[tokio::test]
+async fn what_happens_to_posts_happens_to_documents() {
+    let shelf = Shelf::default();
+    let scene = Scene::with(world(), |_| {}, Some(shelf.router())).await;
+    scene.join("durov").await;
+    scene
+        .client
+        .post(&format!("/channels/{DUROV}/sync"), &json!({}))
+        .await;
+    shelved(&shelf, || expected(&scene, usize::MAX), "history").await;
+
+    let id = scene
+        .simulator
+        .post(DUROV, PostRequest::text("the ferry leaves at nine"))
+        .unwrap();
+    let album = |text: &str| PostRequest {
+        grouped_id: Some(77),
+        ..PostRequest::text(text)
+    };
+    let first = scene.simulator.post(DUROV, album("")).unwrap();
+    scene
+        .simulator
+        .post(DUROV, album("seen from the bridge"))
+        .unwrap();
+    shelved(&shelf, || expected(&scene, usize::MAX), "posted").await;
+    shelf.fail(2);
+    scene.simulator.edit(DUROV, id, "the ferry leaves at ten");
+    scene.simulator.edit(DUROV, first, "two pictures");
+    shelved(&shelf, || expected(&scene, usize::MAX), "edited").await;
+    scene.simulator.delete(DUROV, &[id]);
+    shelved(&shelf, || expected(&scene, usize::MAX), "deleted").await;
+    let texts = shelf.texts();
+    assert!(
+        !texts.values().any(|text| text.contains("the ferry leaves")),
+        "nothing stale"
+    );
+}

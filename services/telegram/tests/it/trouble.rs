@@ -1,0 +1,195 @@
+use std::time::Duration;
+
+use serde_json::json;
+use touchstone_telegram_simulator::Fault;
+
+use crate::support::{DUROV, Scene, limited};
+
+#[tokio::test]
+async fn a_short_flood_is_waited_for_and_a_long_one_is_told() {
+    let scene = Scene::start().await;
+    scene.arm(
+        Fault::Flood { seconds: 1 },
+        Some("messages.getHistory"),
+        0,
+        1,
+    );
+    let data = scene.parsed("durov", 5).await;
+    assert_eq!(data["total_parsed"], 5);
+    assert_eq!(scene.calls("messages.getHistory"), ["FLOOD_WAIT_1", "ok"]);
+
+    scene.arm(
+        Fault::Flood { seconds: 600 },
+        Some("messages.getHistory"),
+        0,
+        1,
+    );
+    let files = scene.files();
+    let answer = scene.parse("durov", 5).await;
+    assert_eq!(answer.problem(), "429 telegram.flood_wait");
+    let after: u64 = answer.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((590..=601).contains(&after), "{after}");
+    assert_eq!(scene.files(), files, "no half export");
+
+    // Nobody asks Telegram again before the time is over; other methods go on.
+    let calls = scene.calls("messages.getHistory").len();
+    let answer = scene.parse("durov", 5).await;
+    assert_eq!(answer.problem(), "429 telegram.flood_wait");
+    assert_eq!(scene.calls("messages.getHistory").len(), calls);
+    scene.join("novosti").await;
+    let health = scene.health().await;
+    assert_eq!(health["details"]["flood_waits"], 2, "{health}");
+}
+
+#[tokio::test]
+async fn a_hidden_limit_is_met_once_and_then_kept() {
+    let scenario = limited("messages.getHistory", 40.0, 3.0, 1);
+    let scene = Scene::of(scenario, |config| config.rate_limit = 60.0).await;
+    scene.join("durov").await;
+    for before in (2..=60).rev() {
+        let path = format!("/channels/{DUROV}/messages?limit=1&before={before}");
+        assert_eq!(scene.client.get(&path).await.status, 200);
+    }
+    let floods = scene.calls("messages.getHistory");
+    let floods = floods
+        .iter()
+        .filter(|outcome| outcome.starts_with("FLOOD_WAIT"))
+        .count();
+    assert!((1..=2).contains(&floods), "{floods} floods");
+    assert!(
+        !scene
+            .calls("messages.getHistory")
+            .iter()
+            .any(|outcome| outcome == "FLOOD_WAIT_2"),
+        "the wait was kept, so nothing escalated"
+    );
+}
+
+#[tokio::test]
+async fn whatever_breaks_the_connection_costs_a_reader_nothing() {
+    for fault in [
+        Fault::Reset,
+        Fault::WrongSession,
+        Fault::SaltRotation,
+        Fault::Transport { status: 429 },
+        Fault::Delay { ms: 300 },
+    ] {
+        let scene = Scene::start().await;
+        scene.join("durov").await;
+        scene.arm(fault.clone(), Some("messages.getHistory"), 1, 1);
+        let data = scene.parsed("durov", 300).await;
+        let truth = scene.simulator.truth(DUROV).unwrap();
+        let wanted: Vec<i32> = truth
+            .posts
+            .iter()
+            .rev()
+            .take(300)
+            .map(|post| post.id)
+            .collect();
+        let got: Vec<i64> = data["posts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|post| post["message_id"].as_i64().unwrap())
+            .collect();
+        assert_eq!(json!(got), json!(wanted), "{fault:?}");
+        assert_eq!(scene.simulator.fired().get(&fault.name()), Some(&1));
+        let health = scene
+            .health_until(|h| h["details"]["telegram_authorized"] == true)
+            .await;
+        assert_eq!(health["status"], "healthy", "{fault:?}: {health}");
+    }
+}
+
+#[tokio::test]
+async fn telegram_gone_is_told_and_the_exports_stay() {
+    let scene = Scene::of(crate::support::world(), |config| {
+        config.request_timeout = Duration::from_secs(2);
+    })
+    .await;
+    scene.parsed("durov", 5).await;
+    let files = scene.files();
+    scene.stop_data_centre().await;
+    let answer = scene.parse("durov", 5).await;
+    let problem = answer.problem();
+    assert!(
+        ["503 telegram.unreachable", "504 telegram.timeout"].contains(&problem.as_str()),
+        "{problem}"
+    );
+    assert_eq!(scene.files(), files, "untouched, and nothing half");
+    let answer = scene.client.get(&format!("/files/{}", files[0])).await;
+    assert_eq!(answer.status, 200, "what was exported can still be had");
+    let health = scene
+        .health_until(|h| h["details"]["telegram_connected"] == false)
+        .await;
+    assert_eq!(health["status"], "degraded", "{health}");
+}
+
+#[tokio::test]
+async fn a_session_that_ended_is_told_with_what_to_do() {
+    for (fault, problem, state) in [
+        (
+            Fault::Error {
+                code: 401,
+                message: "SESSION_REVOKED".into(),
+            },
+            "409 telegram.not_authorized",
+            "not_authorized",
+        ),
+        (
+            Fault::DuplicateKey,
+            "409 telegram.session_in_use",
+            "duplicated",
+        ),
+    ] {
+        let scene = Scene::start().await;
+        scene.join("durov").await;
+        scene.arm(fault, Some("messages.getHistory"), 0, 1);
+        let answer = scene.parse("durov", 5).await;
+        assert_eq!(answer.problem(), problem);
+        if state == "not_authorized" {
+            assert!(
+                answer.text().contains("TELEGRAM_API_ID"),
+                "{}",
+                answer.text()
+            );
+        }
+        assert!(scene.files().is_empty(), "nothing half");
+        let health = scene.health().await;
+        assert_eq!(health["details"]["account"]["state"], state, "{health}");
+        assert_eq!(health["details"]["telegram_authorized"], false);
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_ends_in_the_middle_of_a_parse_leaves_nothing_half() {
+    let scene = Scene::start().await;
+    scene.arm(
+        Fault::Delay { ms: 60_000 },
+        Some("messages.getHistory"),
+        2,
+        1,
+    );
+    let body = json!({"channel_username": "durov", "limit": 400});
+    let parsing = scene.client.post("/channels/parse", &body);
+    let reached = async {
+        while scene.simulator.fired().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        answer = parsing => assert_eq!(answer.text(), "", "it cannot have ended"),
+        () = reached => {}
+    }
+    let scene = scene.restart().await;
+    let visible = |name: &String| !name.starts_with('.');
+    assert_eq!(scene.files().iter().filter(|name| visible(name)).count(), 0);
+    // Whoever takes over parses the same channel as if nothing had been.
+    let data = scene.parsed("durov", 400).await;
+    assert_eq!(data["total_parsed"], 400);
+    assert_eq!(scene.files().len(), 2, "{:?}", scene.files());
+}
