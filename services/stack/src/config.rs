@@ -117,6 +117,7 @@ impl Section for StackConfig {
         ("GENERATION_PORT", "ports.generation"),
         ("MODEL_PORT", "ports.model"),
         ("VECTOR_PORT", "ports.vector"),
+        ("TELEGRAM_PORT", "ports.telegram"),
         ("ANALYTICS_PORT", "ports.analytics"),
         ("AUTH_SERVICE_URL", "urls.auth"),
         ("DOCUMENT_SERVICE_URL", "urls.document"),
@@ -125,6 +126,7 @@ impl Section for StackConfig {
         ("GENERATION_SERVICE_URL", "urls.generation"),
         ("MODEL_SERVICE_URL", "urls.model"),
         ("VECTOR_SERVICE_URL", "urls.vector"),
+        ("TELEGRAM_SERVICE_URL", "urls.telegram"),
         ("ANALYTICS_SERVICE_URL", "urls.analytics"),
         ("DEMO", "demo.enabled"),
         ("DEMO_EMAIL", "demo.email"),
@@ -212,6 +214,8 @@ pub struct Settings {
     pub generation: touchstone_generation::Config,
     /// analytics.
     pub analytics: touchstone_analytics::Config,
+    /// telegram.
+    pub telegram: touchstone_telegram::Config,
     /// gateway.
     pub gateway: touchstone_api_gateway::Config,
 }
@@ -231,10 +235,11 @@ impl Settings {
         let retrieval = read(loader, &mut problems);
         let generation = read(loader, &mut problems);
         let analytics = read(loader, &mut problems);
+        let telegram = read(loader, &mut problems);
         let gateway = read(loader, &mut problems);
         match (
             stack, auth, document, embedding, model, vector, retrieval, generation, analytics,
-            gateway,
+            telegram, gateway,
         ) {
             (
                 Some(stack),
@@ -246,6 +251,7 @@ impl Settings {
                 Some(retrieval),
                 Some(generation),
                 Some(analytics),
+                Some(telegram),
                 Some(gateway),
             ) if problems.is_empty() => Self {
                 stack,
@@ -257,6 +263,7 @@ impl Settings {
                 retrieval,
                 generation,
                 analytics,
+                telegram,
                 gateway,
             }
             .with_good_logins(),
@@ -312,6 +319,7 @@ impl Settings {
         put("retrieval", toml::Value::try_from(&self.retrieval)?);
         put("generation", toml::Value::try_from(&self.generation)?);
         put("analytics", toml::Value::try_from(&self.analytics)?);
+        put("telegram", toml::Value::try_from(&self.telegram)?);
         put("gateway", toml::Value::try_from(&self.gateway)?);
         toml::to_string_pretty(&table)
     }
@@ -327,6 +335,7 @@ pub fn plain_names() -> Vec<&'static str> {
         touchstone_model::Config::PLAIN,
         touchstone_vector::Config::PLAIN,
         touchstone_analytics::Config::PLAIN,
+        touchstone_telegram::Config::PLAIN,
         touchstone_retrieval::Config::PLAIN,
         touchstone_generation::Config::PLAIN,
         touchstone_api_gateway::Config::PLAIN,

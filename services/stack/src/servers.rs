@@ -32,6 +32,7 @@ pub(crate) struct Schema {
 static AUTH: Explained = touchstone_auth::EXPLAINED;
 static DOCUMENT: Explained = touchstone_document::store::postgres::EXPLAINED;
 static GENERATION: Explained = touchstone_generation::store::EXPLAINED;
+static TELEGRAM: Explained = touchstone_telegram::store::postgres::EXPLAINED;
 
 impl Settings {
     /// The schemas of those of `services` that keep their data in PostgreSQL.
@@ -47,6 +48,7 @@ impl Settings {
                         &self.generation.postgres,
                         &GENERATION,
                     ),
+                    Service::Telegram => (&self.telegram.store, &self.telegram.postgres, &TELEGRAM),
                     _ => return None,
                 };
                 let common = self.stack.database_url.expose() == uri.as_str();

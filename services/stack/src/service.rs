@@ -20,13 +20,15 @@ pub enum Service {
     Generation,
     /// Statistics.
     Analytics,
+    /// Telegram channels.
+    Telegram,
     /// The public edge.
     Gateway,
 }
 
 impl Service {
     /// Every service, callees before callers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Model,
         Self::Vector,
         Self::Embedding,
@@ -35,6 +37,7 @@ impl Service {
         Self::Retrieval,
         Self::Generation,
         Self::Analytics,
+        Self::Telegram,
         Self::Gateway,
     ];
 
@@ -49,6 +52,7 @@ impl Service {
             Self::Retrieval => "retrieval",
             Self::Generation => "generation",
             Self::Analytics => "analytics",
+            Self::Telegram => "telegram",
             Self::Gateway => "gateway",
         }
     }

@@ -12,6 +12,7 @@ use touchstone_events::EventBus;
 use touchstone_identity::{AccessPolicy, ServiceKey, Verifier};
 use touchstone_lifecycle::{BindError, Lifecycle, Listener, ShutdownReport, TlsError};
 use touchstone_store::{DirLock, DirLockError};
+use touchstone_telegram::Guests;
 use touchstone_telemetry::Metrics;
 use touchstone_types::{IdSource, SystemClock};
 
@@ -128,6 +129,7 @@ pub struct Stack {
     encrypted: bool,
     admin: Option<SocketAddr>,
     operators: Operators,
+    guests: Guests,
     _locks: Vec<DirLock>,
 }
 
@@ -206,6 +208,7 @@ impl Stack {
             encrypted: edge.as_ref().is_some_and(|edge| edge.tls.is_some()),
             admin: admin.as_ref().map(Listener::address),
             operators: Operators::default(),
+            guests: Guests::default(),
             _locks: locks,
         };
         for &service in &plan.services {
@@ -213,6 +216,7 @@ impl Stack {
             let (settings, common) = (&stack.settings, &stack.common);
             let mut operation = Operation {
                 operators: &stack.operators,
+                guests: &stack.guests,
                 admin: &mut admin,
             };
             let built = wiring::build(
@@ -260,8 +264,9 @@ impl Stack {
         }
         let credentials = demo::seed(&self.common, &stack.demo.email, &stack.data_dir).await?;
         // Whoever has the key in the data directory runs this stack.
-        if let Some(tenant) = demo::operator(&self.common, &stack.data_dir).await {
-            self.operators.name(tenant);
+        if let Some(caller) = demo::operator(&self.common, &stack.data_dir).await {
+            self.operators.name(caller.tenant);
+            self.guests.are(caller);
         }
         Ok(credentials)
     }
@@ -284,6 +289,13 @@ impl Stack {
     /// Where operators look at the gateway, if it is in this process.
     pub const fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Whether telegram takes callers of this machine without a credential.
+    pub fn welcomes_guests(&self) -> bool {
+        self.settings.telegram.anonymous_loopback
+            && self.settings.stack.host.is_loopback()
+            && self.guests.are_welcome()
     }
 
     /// The router of a service of this process.

@@ -1,5 +1,6 @@
 //! Builds one service after the other out of its settings and what all of them share.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,8 @@ use touchstone_api_gateway::Operators;
 use touchstone_client::Common;
 use touchstone_events::EventBus;
 use touchstone_lifecycle::{Lifecycle, Listener};
+use touchstone_telegram::Guests;
+use touchstone_telegram_simulator::{Scenario, Simulator};
 
 use crate::demo;
 use crate::{Profile, Service, Settings};
@@ -38,6 +41,7 @@ impl Settings {
             &mut self.auth.store,
             &mut self.document.store,
             &mut self.generation.store,
+            &mut self.telegram.store,
         ] {
             // A store that was set by itself stays where it is.
             if let Some(file) = follow(uri.as_str()) {
@@ -57,11 +61,16 @@ impl Settings {
             self.set_migrate(false);
         }
         self.model.directory = self.models_dir();
+        if let Ok(path) = self.telegram.exports.strip_prefix(DATA) {
+            self.telegram.exports = self.stack.data_dir.join(path);
+        }
         if self.generation.simulated.seed == 0 {
             self.generation.simulated.seed = self.stack.seed;
         }
         if self.stack.profile == Profile::Production {
             self.auth.profile = touchstone_auth::Profile::Production;
+            // Whatever else runs on that machine is not the demo user.
+            self.telegram.anonymous_loopback = false;
         }
     }
 
@@ -75,6 +84,7 @@ impl Settings {
             &mut self.auth.postgres,
             &mut self.document.postgres,
             &mut self.generation.postgres,
+            &mut self.telegram.postgres,
         ] {
             options.migrate = migrate;
         }
@@ -89,10 +99,12 @@ impl Settings {
     }
 }
 
-/// What the gateway needs for those who run the stack.
+/// What those who run the stack are known by.
 pub(crate) struct Operation<'a> {
     /// Who they are.
     pub operators: &'a Operators,
+    /// Whom callers on this machine are taken for who show no credential.
+    pub guests: &'a Guests,
     /// Their port, until it is served.
     pub admin: &'a mut Option<Listener>,
 }
@@ -166,6 +178,19 @@ pub(crate) async fn build(
                 .await
                 .map_err(of(service))
         }
+        Service::Telegram => {
+            let config = settings.telegram.clone();
+            let data_centre = data_centre(settings, &common, life).await;
+            let data_centre = data_centre.map_err(of(service))?;
+            let simulated = data_centre.map(|simulator| simulator.session().to_owned());
+            let mut deps =
+                touchstone_telegram::Deps::resolve(common, Arc::clone(bus), simulated, &config);
+            let local = settings.stack.host.is_loopback();
+            deps.guests = local.then(|| operation.guests.clone());
+            touchstone_telegram::build(config, deps, life)
+                .await
+                .map_err(of(service))
+        }
         Service::Gateway => {
             let config = settings.gateway.clone();
             let mut deps = touchstone_api_gateway::Deps::resolve(common, &config);
@@ -178,6 +203,25 @@ pub(crate) async fn build(
             Ok(router)
         }
     }
+}
+
+/// The simulated data centre, when there is no session for Telegram's own.
+async fn data_centre(
+    settings: &Settings,
+    common: &Common,
+    life: &Lifecycle,
+) -> Result<Option<Simulator>, touchstone_telegram_simulator::StartError> {
+    if !settings.telegram.session.is_empty() {
+        return Ok(None);
+    }
+    tracing::info!("no SESSION is set: telegram talks to the simulated data centre");
+    let scenario = Scenario {
+        seed: settings.stack.seed,
+        ..Scenario::default()
+    };
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let clock = Arc::clone(&common.clock);
+    Simulator::start(any, scenario, clock, life).await.map(Some)
 }
 
 fn of<E: std::error::Error + Send + Sync + 'static>(service: Service) -> impl Fn(E) -> BuildError {

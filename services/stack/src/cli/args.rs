@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Health(HealthArgs),
     /// Make the secrets of a deployment
     Secrets(SecretsArgs),
+    /// Run a Telegram data centre of our own on this machine, for tests of Telegram clients
+    TgSim(TgSimArgs),
     /// Show the configuration
     Config(ConfigArgs),
     /// Print a completion script
@@ -106,6 +108,8 @@ pub(crate) struct UpArgs {
     pub model_port: Option<u16>,
     #[arg(long, value_name = "PORT")]
     pub vector_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    pub telegram_port: Option<u16>,
     #[arg(long, value_name = "PORT")]
     pub analytics_port: Option<u16>,
     /// Seed of the simulated parts: the same seed, the same answers
@@ -154,6 +158,8 @@ pub(crate) struct ServeArgs {
     pub model_url: Option<String>,
     #[arg(long, value_name = "URL")]
     pub vector_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub telegram_url: Option<String>,
     #[arg(long, value_name = "URL")]
     pub analytics_url: Option<String>,
 }
@@ -308,6 +314,19 @@ pub(crate) struct SecretsInitArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct TgSimArgs {
+    /// What the world holds and what goes wrong (TOML) [default: `durov` and a few dozen others]
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Port of the data centre on loopback; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Port of the control API on loopback; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    pub control_port: u16,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     pub command: ConfigCommand,
@@ -370,6 +389,10 @@ impl Cli {
             ("ports.model", up.model_port.map(|port| port.to_string())),
             ("ports.vector", up.vector_port.map(|port| port.to_string())),
             (
+                "ports.telegram",
+                up.telegram_port.map(|port| port.to_string()),
+            ),
+            (
                 "ports.analytics",
                 up.analytics_port.map(|port| port.to_string()),
             ),
@@ -394,7 +417,7 @@ impl Cli {
 
 impl ServeArgs {
     /// The URLs by service.
-    pub fn urls(&self) -> [(&'static str, Option<&String>); 8] {
+    pub fn urls(&self) -> [(&'static str, Option<&String>); 9] {
         [
             ("auth", self.auth_url.as_ref()),
             ("document", self.document_url.as_ref()),
@@ -403,6 +426,7 @@ impl ServeArgs {
             ("generation", self.generation_url.as_ref()),
             ("model", self.model_url.as_ref()),
             ("vector", self.vector_url.as_ref()),
+            ("telegram", self.telegram_url.as_ref()),
             ("analytics", self.analytics_url.as_ref()),
         ]
     }

@@ -41,6 +41,7 @@ fn defaults() -> String {
         section::<touchstone_retrieval::Config>(),
         section::<touchstone_generation::Config>(),
         section::<touchstone_analytics::Config>(),
+        section::<touchstone_telegram::Config>(),
         section::<touchstone_api_gateway::Config>(),
     ]
     .join("\n")

@@ -17,6 +17,7 @@ mod patience;
 mod reindex;
 mod search;
 mod secrets;
+mod tg_sim;
 mod up;
 
 use std::process::ExitCode;
@@ -92,6 +93,7 @@ async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
         Command::Models(models) => models::run(&models, &cli, out).await,
         Command::Health(health) => health::run(&health, &cli, out).await,
         Command::Secrets(secrets) => secrets::run(&secrets, out),
+        Command::TgSim(args) => tg_sim::run(&args, &cli, out).await,
         Command::Config(config) => config::run(&config, &cli, out),
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -102,7 +102,7 @@ async fn stop(stack: Stack, out: Out) {
 
 /// Ctrl-C and SIGTERM, listened to from the beginning: the first process of a container gets neither
 /// unless it asks.
-struct StopSignal {
+pub(super) struct StopSignal {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -111,7 +111,7 @@ struct StopSignal {
 
 impl StopSignal {
     #[cfg(unix)]
-    fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -120,12 +120,12 @@ impl StopSignal {
     }
 
     #[cfg(not(unix))]
-    const fn listen() -> std::io::Result<Self> {
+    pub(super) const fn listen() -> std::io::Result<Self> {
         Ok(Self {})
     }
 
     #[cfg(unix)]
-    async fn received(&mut self) {
+    pub(super) async fn received(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -133,7 +133,7 @@ impl StopSignal {
     }
 
     #[cfg(not(unix))]
-    async fn received(&mut self) {
+    pub(super) async fn received(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
 }
@@ -151,6 +151,27 @@ fn target(gateway: &str, data_dir: &Path) -> String {
         target.push('\'');
     }
     target
+}
+
+/// Which Telegram the stack talks to, and who may.
+fn telegram(stack: &Stack, out: Out) {
+    let Some(address) = stack.address(Service::Telegram) else {
+        return;
+    };
+    let config = &stack.settings().telegram;
+    let data_centre = if config.session.is_empty() {
+        "the simulated data centre (no SESSION is set)"
+    } else {
+        "Telegram"
+    };
+    let guests = if stack.welcomes_guests() {
+        "; calls on this machine need no credential"
+    } else {
+        ""
+    };
+    out.line(format!(
+        "  telegram  http://{address} talks to {data_centre}{guests}"
+    ));
 }
 
 fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow::Result<()> {
@@ -191,6 +212,7 @@ fn banner(stack: &Stack, credentials: Option<&Credentials>, out: Out) -> anyhow:
         "  data      {}",
         stack.settings().stack.data_dir.display()
     ));
+    telegram(stack, out);
     match credentials {
         Some(demo) => {
             out.line(format!(

@@ -10,7 +10,6 @@ use touchstone_api::auth::{
 use touchstone_client::{ClientError, Common, ServiceClient};
 use touchstone_error::{Classify, ErrorKind};
 use touchstone_identity::{Caller, RequestContext};
-use touchstone_types::TenantId;
 
 use crate::cli::KEY_FILE;
 
@@ -104,12 +103,11 @@ pub(crate) async fn seed(
     }))
 }
 
-/// The tenant of the key in the data directory, if the key holds.
-pub(crate) async fn operator(common: &Common, data_dir: &Path) -> Option<TenantId> {
+/// Whose the key in the data directory is, if it holds.
+pub(crate) async fn operator(common: &Common, data_dir: &Path) -> Option<Caller> {
     let key = std::fs::read_to_string(data_dir.join(KEY_FILE)).ok()?;
     let context = RequestContext::background("operator");
-    let caller = common.verifier.verify(key.trim(), context).await.ok()?;
-    Some(caller.tenant)
+    common.verifier.verify(key.trim(), context).await.ok()
 }
 
 async fn log_in(
