@@ -212,7 +212,6 @@ impl Stack {
             _locks: locks,
         };
         for &service in &plan.services {
-            let parser = plan.parser.as_deref();
             let (settings, common) = (&stack.settings, &stack.common);
             let mut operation = Operation {
                 operators: &stack.operators,
@@ -222,7 +221,7 @@ impl Stack {
             let built = wiring::build(
                 service,
                 settings,
-                parser,
+                plan.parser.as_deref(),
                 common,
                 &bus,
                 &stack.life,

@@ -5,6 +5,7 @@ use axum::middleware::from_fn_with_state;
 use serde_json::json;
 use tokio::sync::mpsc;
 use touchstone_client::{Common, DocumentClient};
+use touchstone_config::Secret;
 use touchstone_error::Classify;
 use touchstone_events::{Backlog, EventBus, Relay, RelayOptions};
 use touchstone_identity::{ServiceKey, Verifier};
@@ -21,8 +22,7 @@ use crate::guests::{self, Door, Guests};
 use crate::mirror::documents::Documents;
 use crate::mirror::{Mirror, Parts};
 use crate::service::Telegram;
-use crate::store;
-use crate::{SERVICE, egress, error, metrics, routes};
+use crate::{SERVICE, egress, error, metrics, routes, store};
 
 /// Largest request: names of channels.
 const BODY_LIMIT_BYTES: usize = 16 << 10;
@@ -122,12 +122,7 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let store = store::open(&config.store, &config.postgres)
         .await
         .map_err(BuildError::Store)?;
-    let proxy = Proxy::parse(config.proxy.expose())?;
-    let password: uuid::Uuid = deps.ids.next();
-    let password = password.simple().to_string();
-    let proxy = egress::way_out(proxy, &password, &life)
-        .await
-        .map_err(BuildError::Bridge)?;
+    let proxy = way_out(&config, &deps.ids, &life).await?;
     let options = Options {
         lease: Lease {
             store: Arc::clone(&store),
@@ -211,6 +206,20 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
             guests::admit,
         )),
     })
+}
+
+/// The proxy, or the bridge to it, that the client is told of.
+async fn way_out(
+    config: &Config,
+    ids: &IdSource,
+    life: &Lifecycle,
+) -> Result<Option<Secret>, BuildError> {
+    let proxy = Proxy::parse(config.proxy.expose())?;
+    let password: uuid::Uuid = ids.next();
+    let password = password.simple().to_string();
+    egress::way_out(proxy, &password, life)
+        .await
+        .map_err(BuildError::Bridge)
 }
 
 /// What the health is made of.

@@ -145,8 +145,9 @@ async fn connect(proxy: &HttpProxy, target: &str) -> io::Result<TcpStream> {
     upstream.set_nodelay(true)?;
     let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
     if let Some(login) = &proxy.login {
-        let login = STANDARD.encode(login);
-        request.push_str(&format!("Proxy-Authorization: Basic {login}\r\n"));
+        request.push_str("Proxy-Authorization: Basic ");
+        STANDARD.encode_string(login, &mut request);
+        request.push_str("\r\n");
     }
     request.push_str("\r\n");
     upstream.write_all(request.as_bytes()).await?;

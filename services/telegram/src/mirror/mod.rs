@@ -231,13 +231,13 @@ impl Mirror {
                 Hint::Updates(updates) => hints::channels(updates),
             };
             let workers = self.workers();
-            match concerned {
-                // Nobody knows whom it concerns.
-                None => workers.values().for_each(|worker| worker.wake.notify_one()),
-                Some(channels) => {
-                    for worker in channels.iter().filter_map(|channel| workers.get(channel)) {
-                        worker.wake.notify_one();
-                    }
+            for (channel, worker) in workers.iter() {
+                // Without a list nobody knows whom it concerns.
+                if concerned
+                    .as_ref()
+                    .is_none_or(|these| these.contains(channel))
+                {
+                    worker.wake.notify_one();
                 }
             }
         }

@@ -1,4 +1,5 @@
 //! Posts become documents: made, changed and deleted as the posts are.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

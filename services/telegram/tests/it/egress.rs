@@ -1,4 +1,5 @@
 //! The way to Telegram through proxies.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Callers on this machine without a credential.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use axum::body::Body;
 use http::Request;

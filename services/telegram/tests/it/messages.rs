@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
 use serde_json::Value;
 
 use crate::support::{DUROV, Scene};

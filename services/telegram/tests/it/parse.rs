@@ -61,14 +61,10 @@ async fn a_channel_is_parsed_as_documented_whatever_it_is_called() {
             files["json"].as_str().unwrap(),
             files["txt"].as_str().unwrap(),
         );
-        assert!(
-            json.starts_with("telegram_posts_durov_2") && json.ends_with(".json"),
-            "{json}"
-        );
-        assert!(
-            txt.starts_with("telegram_posts_durov_2") && txt.ends_with(".txt"),
-            "{txt}"
-        );
+        for (name, ending) in [(json, "json"), (txt, "txt")] {
+            assert!(name.starts_with("telegram_posts_durov_2"), "{name}");
+            assert_eq!(name.rsplit_once('.').map(|(_, own)| own), Some(ending));
+        }
     }
     // The name was resolved once, and remembered.
     assert_eq!(scene.calls("contacts.resolveUsername").len(), 1);
@@ -125,14 +121,15 @@ async fn all_pages_of_a_channel_are_walked_and_both_files_hold_every_post() {
         "=".repeat(50)
     );
     for post in &posts {
-        wanted += &format!(
-            "\nID: {}\nДата: {}\nКанал: Новости\nПросмотры: {}\nТекст: {}\n{}\n",
-            post["message_id"],
+        let (date, text) = (
             post["date"].as_str().unwrap(),
-            post["views"],
             post["text"].as_str().unwrap(),
-            "-".repeat(30)
         );
+        let (id, views, line) = (&post["message_id"], &post["views"], "-".repeat(30));
+        let told = format!(
+            "\nID: {id}\nДата: {date}\nКанал: Новости\nПросмотры: {views}\nТекст: {text}\n{line}\n"
+        );
+        wanted.push_str(&told);
     }
     assert_eq!(text, wanted);
     assert_eq!(

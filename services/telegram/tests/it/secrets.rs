@@ -1,4 +1,5 @@
 //! What opens the account is never shown: not in logs, answers, metrics, files or the configuration.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! Channels that are followed: what is held is what is true, whatever went wrong on the way.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
