@@ -16,6 +16,9 @@ import (
 // Ports of the servers whose address is a secret.
 var usual = map[string]int32{"DATABASE_URL": 5432, "REDIS_URL": 6379}
 
+// Telegram burns a session that is used from two addresses at once: this service is one pod.
+const alone = "telegram"
+
 // Every server that a pod is told of may be reached from it, by a policy of its own or of several.
 func (o *objects) checkServers(found *findings) {
 	seen := 0
@@ -82,6 +85,11 @@ func (o *objects) checkAvailability(found *findings) {
 			continue
 		}
 		name := "Deployment/" + deployment.Name
+		if deployment.Name == alone {
+			one := deployment.Spec.Replicas != nil && *deployment.Spec.Replicas == 1
+			found.check(one && deployment.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType, "%s is not one pod that goes before the next one comes", name)
+			continue
+		}
 		rolling := deployment.Spec.Strategy.RollingUpdate
 		found.check(rolling != nil && rolling.MaxUnavailable != nil && rolling.MaxUnavailable.IntValue() == 0, "%s has fewer pods while it is replaced", name)
 		least := int32(0)
