@@ -22,6 +22,7 @@ pub fn touchstone(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         "GENERATION",
         "GATEWAY",
         "VECTOR",
+        "TELEGRAM",
         "ANALYTICS",
     ] {
         command.env(format!("{service}_PORT"), "0");
@@ -137,7 +138,7 @@ async fn explain_measures_every_statement_and_leaves_nothing() {
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{told:#}");
     let services: Vec<_> = told.as_array().unwrap().iter().collect();
-    assert_eq!(services.len(), 3);
+    assert_eq!(services.len(), 4);
     for service in services {
         let statements = service["statements"].as_array().unwrap();
         assert!(statements.len() > 5);
