@@ -10,7 +10,7 @@ use touchstone_client::{AuthKeys, Common, Mesh, Recorder};
 use touchstone_config::Secret;
 use touchstone_events::EventBus;
 use touchstone_identity::{AccessPolicy, ServiceKey, Verifier};
-use touchstone_lifecycle::{BindError, Lifecycle, Listener, ShutdownReport, TlsError};
+use touchstone_lifecycle::{BindError, Edge, Lifecycle, Listener, ShutdownReport, TlsError};
 use touchstone_store::{DirLock, DirLockError};
 use touchstone_telegram::Guests;
 use touchstone_telemetry::Metrics;
@@ -240,19 +240,24 @@ impl Stack {
                 }
             }
         }
+        stack.serve(listeners, edge.as_ref());
+        Ok(stack)
+    }
+
+    /// Serves what was built on its ports.
+    fn serve(&mut self, listeners: Vec<(Service, Listener)>, edge: Option<&Edge>) {
         for (service, listener) in listeners {
-            stack.addresses.insert(service, listener.address());
-            let Some(router) = stack.routers.get(&service).cloned() else {
+            self.addresses.insert(service, listener.address());
+            let Some(router) = self.routers.get(&service).cloned() else {
                 continue;
             };
-            match &edge {
+            match edge {
                 Some(edge) if service == Service::Gateway => {
-                    stack.life.serve_edge(listener, router, edge.clone());
+                    self.life.serve_edge(listener, router, edge.clone());
                 }
-                _ => stack.life.serve(listener, router),
+                _ => self.life.serve(listener, router),
             }
         }
-        Ok(stack)
     }
 
     /// Makes the demo user and loads the bundled corpus on the first start.
