@@ -5,38 +5,34 @@ pub mod domain;
 mod error;
 mod intake;
 mod metrics;
+mod retention;
 mod routes;
 mod service;
 mod spool;
 pub mod store;
+mod trial;
 
 pub use config::{ClickHouseConfig, Collector, Config, SpoolConfig};
 pub use error::Error;
 pub use metrics::Metrics;
 pub use service::Analytics;
 pub use spool::Spool;
+pub use trial::trial;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use touchstone_client::Common;
-use touchstone_error::chain;
 use touchstone_events::EventBus;
 use touchstone_identity::Verifier;
 use touchstone_lifecycle::Lifecycle;
-use touchstone_lifecycle::trial::Mistake;
 use touchstone_types::{Clock, IdSource};
 use touchstone_web::Surface;
 
 use crate::intake::Intake;
-use crate::store::{ClickHouseStore, Store};
 
 /// Name of the service in the mesh, the configuration and the metrics.
 pub const SERVICE: &str = "analytics";
-
-/// How often old records are forgotten.
-const FORGET_EVERY: Duration = Duration::from_hours(1);
 
 /// Everything analytics needs from outside.
 #[derive(Clone, Debug)]
@@ -93,9 +89,9 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
             .await
             .map_err(BuildError::Events)?;
         let (kept, clock, stop) = (Arc::clone(&opened), deps.clock.clone(), life.soft_stop());
-        let retention = config.retention;
+        let keep = config.retention;
         life.spawn("analytics.forget", async move {
-            let forgetting = forget(kept, clock, retention);
+            let forgetting = retention::forget(kept, clock, keep);
             stop.run_until_cancelled(forgetting).await;
         });
         store = Some(opened);
@@ -109,27 +105,4 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
         });
     let fresh = config.cache;
     Ok(surface.finish(routes::router(routes::State { analytics, fresh })))
-}
-
-/// A first look at the ClickHouse server that `config` names, if it names one.
-///
-/// # Errors
-/// [`Mistake`], without the password.
-pub async fn trial(config: &Config) -> Result<(), Mistake> {
-    match config.clickhouse_url() {
-        Some(url) if config.collector == Collector::Store => {
-            let store = ClickHouseStore::new(&url, &config.clickhouse, config.retention);
-            store.trial(&url).await
-        }
-        _ => Ok(()),
-    }
-}
-
-async fn forget(store: Arc<dyn Store>, clock: Arc<dyn Clock>, retention: Duration) {
-    loop {
-        tokio::time::sleep(FORGET_EVERY).await;
-        if let Err(error) = store.forget_before(clock.now() - retention).await {
-            tracing::warn!(error = %chain(&error), "old records could not be forgotten");
-        }
-    }
 }

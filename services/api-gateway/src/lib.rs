@@ -15,6 +15,7 @@ mod quota;
 mod record;
 mod routes;
 mod traffic;
+mod trial;
 mod websocket;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use quota::{
     QuotaConfig,
 };
 pub use traffic::{CacheConfig, UpstreamsConfig};
+pub use trial::trial;
 pub use websocket::WebSocketConfig;
 
 /// Name of the service in the mesh, the configuration and the metrics.
@@ -110,12 +112,4 @@ pub async fn build_both(
         routes::router(&gateway, life),
         admin::router(&gateway, life),
     ))
-}
-
-/// A first look at the Redis server that `config` names, if it names one.
-///
-/// # Errors
-/// [`Mistake`](touchstone_lifecycle::trial::Mistake), without the password.
-pub async fn trial(config: &Config) -> Result<(), touchstone_lifecycle::trial::Mistake> {
-    touchstone_cache::trial(config.quota.store.expose()).await
 }

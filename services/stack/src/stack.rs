@@ -175,19 +175,7 @@ impl Stack {
             recorder,
         };
         // Mistakes in certificates are told before anything is built.
-        let edge = if plan.listen && plan.services.contains(&Service::Gateway) {
-            let edge = touchstone_api_gateway::edge(&settings.gateway, &common.metrics);
-            Some(edge.map_err(|reason| StartError::Tls {
-                variable: if reason.is_of_key() {
-                    "TLS_KEY_FILE"
-                } else {
-                    "TLS_CERT_FILE"
-                },
-                reason,
-            })?)
-        } else {
-            None
-        };
+        let edge = edge(&settings, &plan, &common.metrics)?;
         connect_others(&settings, &plan, &common.mesh);
         let bus: Arc<dyn EventBus> =
             touchstone_events::open(&settings.stack.events_uri()).map_err(StartError::Events)?;
@@ -328,6 +316,23 @@ impl Stack {
         self.common.mesh.clear();
         report
     }
+}
+
+/// What the public port takes, if the gateway listens in this process.
+fn edge(settings: &Settings, plan: &Plan, metrics: &Metrics) -> Result<Option<Edge>, StartError> {
+    if !plan.listen || !plan.services.contains(&Service::Gateway) {
+        return Ok(None);
+    }
+    touchstone_api_gateway::edge(&settings.gateway, metrics)
+        .map(Some)
+        .map_err(|reason| StartError::Tls {
+            variable: if reason.is_of_key() {
+                "TLS_KEY_FILE"
+            } else {
+                "TLS_CERT_FILE"
+            },
+            reason,
+        })
 }
 
 async fn bind(settings: &Settings, plan: &Plan) -> Result<Vec<(Service, Listener)>, StartError> {
