@@ -97,8 +97,11 @@ pub(crate) struct WatchedBody {
     inner: Body,
     dialect: Dialect,
     limits: Streams,
-    /// Runs out when there is something to do about the service's silence.
-    timer: Pin<Box<Sleep>>,
+    /// Runs out when there may be something to do about the service's silence. Set when a frame is
+    /// waited for, and not moved by each frame: it looks again when it runs out too early.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When an idle stream of events says that it is alive.
+    heartbeat: Instant,
     /// When the silence has lasted too long.
     silent_until: Instant,
     /// When a stream of events must end.
@@ -112,32 +115,58 @@ pub(crate) struct WatchedBody {
 impl WatchedBody {
     pub fn new(inner: Body, dialect: Dialect, limits: Streams, streams: &Gauge) -> Self {
         let now = Instant::now();
-        let mut body = Self {
+        Self {
             inner,
             dialect,
             limits,
-            timer: Box::pin(tokio::time::sleep_until(now)),
+            timer: None,
+            heartbeat: now + limits.heartbeat,
             silent_until: now + limits.idle,
             end: now + limits.longest,
             tail: *b"\n\n\n\n",
             finished: false,
             _open: (dialect != Dialect::Plain).then(|| Open::new(streams)),
-        };
-        body.set_timer(now);
-        body
+        }
     }
 
-    /// Waits for the first of heartbeat, silence and end.
-    fn set_timer(&mut self, now: Instant) {
-        let next = if self.dialect == Dialect::Plain {
+    /// The first of heartbeat, silence and end.
+    fn next(&self) -> Instant {
+        if self.dialect == Dialect::Plain {
             self.silent_until
         } else if self.limits.heartbeat.is_zero() {
             self.silent_until.min(self.end)
         } else {
-            let heartbeat = now + self.limits.heartbeat;
-            heartbeat.min(self.silent_until).min(self.end)
-        };
-        self.timer.as_mut().reset(next);
+            self.heartbeat.min(self.silent_until).min(self.end)
+        }
+    }
+
+    /// What there is to say after a silence, if anything.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, axum::Error>> {
+        loop {
+            let next = self.next();
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if now < next {
+                timer.as_mut().reset(next);
+                continue;
+            }
+            self.timer = None;
+            if now >= self.end && self.dialect != Dialect::Plain {
+                return Poll::Ready(self.break_off(TIMEOUT, TOO_LONG));
+            }
+            if now >= self.silent_until {
+                let detail = "the service fell silent";
+                return Poll::Ready(self.break_off(TIMEOUT, detail));
+            }
+            self.heartbeat = now + self.limits.heartbeat;
+            // Inside an event a comment would become part of it.
+            if self.at_boundary() {
+                return Poll::Ready(Ok(Frame::data(Bytes::from_static(HEARTBEAT))));
+            }
+        }
     }
 
     /// Whether an event could begin here.
@@ -205,7 +234,7 @@ impl HttpBody for WatchedBody {
                     self.remember(data);
                 }
                 self.silent_until = now + self.limits.idle;
-                self.set_timer(now);
+                self.heartbeat = now + self.limits.heartbeat;
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(
@@ -215,25 +244,7 @@ impl HttpBody for WatchedBody {
                 self.finished = true;
                 Poll::Ready(None)
             }
-            Poll::Pending => {
-                while self.timer.as_mut().poll(cx).is_ready() {
-                    let now = Instant::now();
-                    if now >= self.end && self.dialect != Dialect::Plain {
-                        return Poll::Ready(Some(self.break_off(TIMEOUT, TOO_LONG)));
-                    }
-                    if now >= self.silent_until {
-                        let detail = "the service fell silent";
-                        return Poll::Ready(Some(self.break_off(TIMEOUT, detail)));
-                    }
-                    self.set_timer(now);
-                    // Inside an event a comment would become part of it.
-                    if self.at_boundary() {
-                        let heartbeat = Bytes::from_static(HEARTBEAT);
-                        return Poll::Ready(Some(Ok(Frame::data(heartbeat))));
-                    }
-                }
-                Poll::Pending
-            }
+            Poll::Pending => self.poll_silence(cx).map(Some),
         }
     }
 

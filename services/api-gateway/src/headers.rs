@@ -31,44 +31,53 @@ const NEVER_FROM_OUTSIDE: [HeaderName; 7] = [
     HeaderName::from_static(DEADLINE),
 ];
 
+/// What the gateway tells a service of a request, whatever the client said.
+const SET_HERE: [HeaderName; 4] = [
+    HeaderName::from_static(REQUEST_ID),
+    HeaderName::from_static(TRACEPARENT),
+    HeaderName::from_static(DEADLINE),
+    HeaderName::from_static(CLIENT_ADDRESS),
+];
+
 /// Tells proxies behind us to pass a stream on as it comes.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The headers of a request as its service shall see them.
 pub(crate) fn of_request(
-    mut headers: HeaderMap,
+    headers: &HeaderMap,
     context: &RequestContext,
     client: Option<std::net::SocketAddr>,
 ) -> HeaderMap {
-    strip_hop_by_hop(&mut headers);
-    // Services answer plainly; compression is ours, so that what is kept fits every client.
-    for name in [HOST, EXPECT, ACCEPT_ENCODING]
-        .iter()
-        .chain(&NEVER_FROM_OUTSIDE)
-    {
-        headers.remove(name);
-    }
-    let mut set = |name: &'static str, value: Option<String>| {
-        let name = HeaderName::from_static(name);
-        match value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            Some(value) => headers.insert(name, value),
-            None => headers.remove(name),
-        };
+    let named = named_by_connection(headers);
+    let ends_here = |name: &HeaderName| {
+        HOP_BY_HOP.contains(name)
+            // Services answer plainly; compression is ours, so that what is kept fits every client.
+            || [HOST, EXPECT, ACCEPT_ENCODING].contains(name)
+            || NEVER_FROM_OUTSIDE.contains(name)
+            || SET_HERE.contains(name)
+            || named.contains(name)
     };
-    set(REQUEST_ID, Some(context.request_id.to_string()));
-    set(
-        TRACEPARENT,
-        context.traceparent.as_deref().map(str::to_owned),
-    );
-    set(
-        DEADLINE,
-        context.remaining().map(|left| left.as_millis().to_string()),
-    );
-    set(
-        CLIENT_ADDRESS,
-        client.map(|client| client.ip().to_canonical().to_string()),
-    );
-    headers
+    let mut passed = HeaderMap::with_capacity(headers.len() + SET_HERE.len());
+    for (name, value) in headers {
+        if !ends_here(name) {
+            passed.append(name, value.clone());
+        }
+    }
+    let mut set = |name: &HeaderName, value: Option<HeaderValue>| {
+        if let Some(value) = value {
+            passed.insert(name, value);
+        }
+    };
+    let text = |text: &str| HeaderValue::from_str(text).ok();
+    let [id, trace, deadline, address] = &SET_HERE;
+    set(id, text(&context.request_id));
+    set(trace, context.traceparent.as_deref().and_then(text));
+    let left = context.remaining();
+    let millis = left.and_then(|left| u64::try_from(left.as_millis()).ok());
+    set(deadline, millis.map(HeaderValue::from));
+    let client = client.map(|client| client.ip().to_canonical().to_string());
+    set(address, client.as_deref().and_then(text));
+    passed
 }
 
 /// Makes the headers of a service's response those of ours.
@@ -101,16 +110,26 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// Removes the headers of one connection, those that `Connection` names among them.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+    let named = named_by_connection(headers);
+    let ends_here: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| HOP_BY_HOP.contains(name) || named.contains(name))
+        .cloned()
+        .collect();
+    for name in ends_here {
+        headers.remove(name);
+    }
+}
+
+/// The headers that belong to the connection because `Connection` says so.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|token| token.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 #[cfg(test)]
@@ -150,7 +169,7 @@ mod tests {
             deadline: None,
         };
         let client = Some(([192, 0, 2, 7], 5000).into());
-        let passed = of_request(sent, &context, client);
+        let passed = of_request(&sent, &context, client);
         let expected = headers(&[
             ("authorization", "Bearer x"),
             ("idempotency-key", "k"),

@@ -23,8 +23,7 @@ use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::extract::{FromRequestParts, Request};
 use axum::response::Response;
 use http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -39,14 +38,15 @@ use touchstone_identity::RequestContext;
 use touchstone_web::{Caller, Problem};
 use tower::ServiceBuilder;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::Error;
 use crate::body::CappedBody;
+use crate::chain::{Layer, Next, Outcome};
 use crate::config::HeaderLimits;
 use crate::gateway::Gateway;
 use crate::quota::{RATELIMIT, RATELIMIT_POLICY, by_address, by_subject};
 use crate::record;
+use crate::routes::forward::forward;
 use crate::routes::table::{self, Class, Route};
 use crate::{compression, websocket};
 
@@ -86,39 +86,53 @@ pub(crate) struct Exchange {
     pub class: Class,
 }
 
-/// Layers 4 to 12, around the forwarded routes.
-pub(crate) fn around_forwarded(gateway: &Gateway, routes: Router) -> Router {
-    routes.layer(
-        ServiceBuilder::new()
-            // Outermost, so that refusals are recorded too.
-            .layer(from_fn_with_state(gateway.clone(), record::observe))
-            .layer(from_fn_with_state(gateway.clone(), caps))
-            .layer(from_fn_with_state(gateway.clone(), by_address))
-            .layer(from_fn(authenticate))
-            .layer(from_fn_with_state(gateway.clone(), by_subject))
-            .layer(from_fn_with_state(gateway.clone(), deadline)),
-        // 9 to 12 are around the call itself: `routes::forward`.
-    )
+/// Layers 4 to 12, in their order; the call comes last.
+const LAYERS: &[Layer] = &[
+    // Outermost, so that refusals are recorded too.
+    |gateway, request, next| {
+        Box::pin(async move { Ok(record::observe(gateway, request, next).await) })
+    },
+    |gateway, request, next| Box::pin(caps(gateway, request, next)),
+    |gateway, request, next| Box::pin(by_address(gateway, request, next)),
+    |_, request, next| Box::pin(authenticate(request, next)),
+    |gateway, request, next| Box::pin(by_subject(gateway, request, next)),
+    |gateway, request, next| Box::pin(deadline(gateway, request, next)),
+    // 9 to 12 are around the call itself: `routes::forward`.
+];
+
+/// Runs a request that is forwarded through its layers.
+pub(crate) async fn around_forwarded(gateway: &Gateway, request: Request) -> Response {
+    let call = |gateway, request| -> Outcome<'_> { Box::pin(forward(gateway, request)) };
+    Next::new(gateway, LAYERS, call).run(request).await
 }
 
 /// Layers 1 and 2, around the whole surface.
 pub(crate) fn around_everything(gateway: &Gateway, surface: Router) -> Router {
-    let fixed = |name: HeaderName, value: &'static str| {
-        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+    let harden = |mut response: Response| {
+        harden(response.headers_mut());
+        response
     };
+    let layers = ServiceBuilder::new()
+        .map_response(harden)
+        .layer(cors(gateway));
+    compression::around(surface).layer(layers)
+}
+
+/// Layer 1: what every response says to browsers.
+pub(crate) fn harden(headers: &mut HeaderMap) {
+    const FIXED: [(HeaderName, HeaderValue); 3] = [
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    for (name, value) in FIXED {
+        headers.insert(name, value);
+    }
     // Pages of our own bring a wider policy.
-    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    compression::around(surface).layer(
-        ServiceBuilder::new()
-            .layer(fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .layer(fixed(X_FRAME_OPTIONS, "DENY"))
-            .layer(fixed(REFERRER_POLICY, "no-referrer"))
-            .layer(SetResponseHeaderLayer::if_not_present(
-                CONTENT_SECURITY_POLICY,
-                policy,
-            ))
-            .layer(cors(gateway)),
-    )
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
 }
 
 fn cors(gateway: &Gateway) -> CorsLayer {
@@ -157,11 +171,7 @@ fn cors(gateway: &Gateway) -> CorsLayer {
 }
 
 /// Refuses what is too large or in the wrong place, and finds the route.
-async fn caps(
-    State(gateway): State<Gateway>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+async fn caps(gateway: &Gateway, request: Request, next: Next<'_>) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     cap_headers(&parts.headers, gateway.config().headers)?;
     if let Some(name) = parts.uri.query().and_then(credential_in) {
@@ -202,7 +212,7 @@ async fn caps(
 }
 
 /// Lets known callers through, and anybody to the public paths.
-async fn authenticate(request: Request, next: Next) -> Result<Response, Problem> {
+async fn authenticate(request: Request, next: Next<'_>) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     if websocket::is_upgrade(&parts.method, &parts.headers) {
         websocket::take_credential(&mut parts.headers);
@@ -227,9 +237,9 @@ async fn authenticate(request: Request, next: Next) -> Result<Response, Problem>
 
 /// Gives the request the deadline of its class, unless its own is earlier.
 async fn deadline(
-    State(gateway): State<Gateway>,
+    gateway: &Gateway,
     mut request: Request,
-    next: Next,
+    next: Next<'_>,
 ) -> Result<Response, Problem> {
     let extensions = request.extensions_mut();
     let limit = extensions

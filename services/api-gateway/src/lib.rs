@@ -3,10 +3,12 @@
 mod address;
 mod admin;
 mod body;
+mod chain;
 mod compression;
 mod config;
 mod edge;
 mod error;
+mod front;
 mod gateway;
 mod headers;
 mod layers;

@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::Method;
 use touchstone_api::analytics::{Record, RequestRecord};
 use touchstone_types::TenantId;
 
+use crate::chain::Next;
 use crate::gateway::Gateway;
 use crate::routes::table;
 
@@ -28,11 +28,7 @@ impl Owner {
 }
 
 /// Records how a request was answered.
-pub(crate) async fn observe(
-    State(gateway): State<Gateway>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn observe(gateway: &Gateway, mut request: Request, next: Next<'_>) -> Response {
     let found = table::find(request.uri().path()).filter(|_| gateway.recorder().is_on());
     let Some((route, path)) = found else {
         return next.run(request).await;

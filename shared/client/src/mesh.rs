@@ -17,8 +17,9 @@ use touchstone_types::Clock;
 
 use crate::Address;
 use crate::decisions::Decisions;
+use crate::pool::Endpoint;
 use crate::protection::Protection;
-use crate::transport::{HttpClient, Transport, TransportError, http_client};
+use crate::transport::{Transport, TransportError};
 
 /// How often names are looked up.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
@@ -32,7 +33,6 @@ pub struct Mesh {
 
 struct Inner {
     targets: RwLock<BTreeMap<String, Target>>,
-    http: Arc<HttpClient>,
     service_key: ServiceKey,
     clock: Arc<dyn Clock>,
     monotonic: Monotonic,
@@ -131,7 +131,6 @@ impl Mesh {
     ) -> Self {
         let inner = Inner {
             targets: RwLock::default(),
-            http: Arc::new(http_client()),
             service_key,
             clock,
             monotonic: Monotonic::start(),
@@ -159,7 +158,7 @@ impl Mesh {
         match address {
             Address::Instances(urls) => {
                 let is_single = urls.len() == 1;
-                let instances = urls.into_iter().map(|url| self.instance(url)).collect();
+                let instances = urls.into_iter().map(instance).collect();
                 self.put(service.into(), instances, is_single, None);
             }
             Address::Dns { host, port } => {
@@ -301,14 +300,6 @@ impl Mesh {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn instance(&self, base: Uri) -> (String, Transport) {
-        let name = base
-            .authority()
-            .map_or_else(String::new, ToString::to_string);
-        let client = Arc::clone(&self.inner.http);
-        (name, Transport::Http { base, client })
-    }
-
     fn put(
         &self,
         service: String,
@@ -351,11 +342,7 @@ impl Mesh {
     /// Takes over what a lookup found; a lookup that found nothing changes nothing.
     fn found(&self, service: &str, addresses: &BTreeSet<SocketAddr>) {
         let url = |address: &SocketAddr| format!("http://{address}").parse::<Uri>().ok();
-        let instances: Vec<_> = addresses
-            .iter()
-            .filter_map(url)
-            .map(|url| self.instance(url))
-            .collect();
+        let instances: Vec<_> = addresses.iter().filter_map(url).map(instance).collect();
         let mut targets = self
             .inner
             .targets
@@ -378,6 +365,15 @@ impl Mesh {
         }
         target.instances = instances;
     }
+}
+
+/// An instance with its name.
+fn instance(base: Uri) -> (String, Transport) {
+    let name = base
+        .authority()
+        .map_or_else(String::new, ToString::to_string);
+    let endpoint = Arc::new(Endpoint::new(base));
+    (name, Transport::Http { endpoint })
 }
 
 fn balance(

@@ -1,49 +1,27 @@
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{Request, Response};
 use touchstone_resilience::Rejected;
 use touchstone_resilience::layers::CallError;
 use tower::{Service, ServiceExt};
 
+use crate::pool::Endpoint;
 use crate::upgrade::Upgrades;
-
-/// Shorter than the servers keep idle connections, so that a reused one is alive.
-const POOL_IDLE: Duration = Duration::from_secs(4);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The pooled HTTP client under every HTTP transport of a mesh.
-pub(crate) type HttpClient = Client<HttpConnector, Body>;
-
-pub(crate) fn http_client() -> HttpClient {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_timer(TokioTimer::new())
-        .build(connector)
-}
 
 /// The way to a service. Dropping the future, or the body of the response, cancels the call.
 #[derive(Clone, Debug)]
 pub enum Transport {
-    /// Over HTTP to the base URL.
+    /// Over HTTP.
     Http {
-        /// Scheme and authority, e.g. `http://127.0.0.1:8007`.
-        base: Uri,
-        /// Pooled client.
-        client: Arc<HttpClient>,
+        /// Where to.
+        endpoint: Arc<Endpoint>,
     },
     /// To a router in this process.
     InProcess(Router),
@@ -57,19 +35,16 @@ pub enum TransportError {
     Unmounted(String),
     /// The connection failed.
     #[error("no connection")]
-    Connect(#[source] hyper_util::client::legacy::Error),
+    Connect(#[source] Box<dyn Error + Send + Sync>),
     /// The connection broke, or the answer was not HTTP.
     #[error("the connection broke")]
-    Broken(#[source] hyper_util::client::legacy::Error),
+    Broken(#[source] hyper::Error),
     /// The connection within this process broke that was to become another protocol's.
     #[error("the service did not consent to another protocol")]
     Upgrade(#[source] hyper::Error),
     /// A policy ended the call.
     #[error("the call was not made, or not waited for")]
     Rejected(#[from] Rejected),
-    /// The request cannot be addressed.
-    #[error("the request's path is not valid")]
-    Path(#[source] http::uri::InvalidUriParts),
 }
 
 impl CallError for TransportError {
@@ -83,7 +58,7 @@ impl CallError for TransportError {
     fn never_sent(&self) -> bool {
         match self {
             Self::Rejected(rejected) => rejected.never_sent(),
-            Self::Unmounted(_) | Self::Connect(_) | Self::Path(_) => true,
+            Self::Unmounted(_) | Self::Connect(_) => true,
             Self::Broken(_) | Self::Upgrade(_) => false,
         }
     }
@@ -117,22 +92,9 @@ impl Service<Request<Body>> for Transport {
             return Box::pin(upgrades.call(router.clone(), request));
         }
         match self {
-            Self::Http { base, client } => {
-                let target = match join(base, request.uri()) {
-                    Ok(target) => target,
-                    Err(error) => {
-                        return Box::pin(std::future::ready(Err(TransportError::Path(error))));
-                    }
-                };
-                *request.uri_mut() = target;
-                let response = client.request(request);
-                Box::pin(async move {
-                    match response.await {
-                        Ok(response) => Ok(response.map(Body::new)),
-                        Err(error) if error.is_connect() => Err(TransportError::Connect(error)),
-                        Err(error) => Err(TransportError::Broken(error)),
-                    }
-                })
+            Self::Http { endpoint } => {
+                let endpoint = Arc::clone(endpoint);
+                Box::pin(async move { endpoint.call(request).await })
             }
             Self::InProcess(router) => {
                 let response = router.clone().oneshot(request);
@@ -140,11 +102,4 @@ impl Service<Request<Body>> for Transport {
             }
         }
     }
-}
-
-fn join(base: &Uri, path: &Uri) -> Result<Uri, http::uri::InvalidUriParts> {
-    let mut parts = base.clone().into_parts();
-    let path = path.path_and_query().cloned();
-    parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    Uri::from_parts(parts)
 }

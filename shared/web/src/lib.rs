@@ -4,6 +4,7 @@
 
 mod boundary;
 mod caller;
+mod durations;
 mod extract;
 mod openapi;
 mod problem;
@@ -12,6 +13,7 @@ pub mod sse;
 mod strict;
 mod surface;
 
+pub use boundary::Boundary;
 pub use caller::{Caller, OptionalCaller};
 pub use extract::{AppJson, AppPath, AppQuery, RequestError};
 pub use problem::{PROBLEM_JSON, Problem};

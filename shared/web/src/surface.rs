@@ -21,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::boundary::{Boundary, boundary};
+use crate::durations::RequestDurations;
 use crate::openapi;
 use crate::{AppJson, Problem};
 
@@ -73,6 +74,7 @@ pub struct Surface {
     service: &'static str,
     life: Lifecycle,
     scope: Scope,
+    durations: RequestDurations,
     verifier: Arc<Verifier>,
     ids: IdSource,
     health: HealthCheck,
@@ -101,10 +103,12 @@ impl Surface {
         verifier: Arc<Verifier>,
         ids: IdSource,
     ) -> Self {
+        let scope = metrics.scope(service);
         Self {
             service,
             life: life.service(service),
-            scope: metrics.scope(service),
+            durations: RequestDurations::new(&scope),
+            scope,
             verifier,
             ids,
             health: Arc::new(|| Box::pin(async { HealthReport::healthy() })),
@@ -153,6 +157,18 @@ impl Surface {
         self
     }
 
+    /// What [`Surface::finish`] puts around the routes, for routes that are none of axum's. Ask for it
+    /// when everything else is said.
+    pub fn boundary(&self) -> Boundary {
+        Boundary::new(
+            self.service,
+            Arc::clone(&self.verifier),
+            self.ids.clone(),
+            self.timeout,
+            self.durations.clone(),
+        )
+    }
+
     /// The finished router: the service's routes, `/health`, `/ready`, `/live`, `/metrics`,
     /// `/openapi.json`, problems for unknown paths and methods, and the boundary around it all.
     pub fn finish(self, routes: OpenApiRouter) -> Router {
@@ -165,6 +181,7 @@ impl Surface {
         routes: OpenApiRouter,
         edit: impl FnOnce(OpenApi) -> OpenApi,
     ) -> Router {
+        let around = self.boundary();
         let mut standard = OpenApiRouter::<Standard>::new()
             .routes(routes!(health))
             .routes(routes!(ready))
@@ -181,17 +198,10 @@ impl Surface {
         let state = Standard {
             service: self.service,
             life: self.life,
-            scope: self.scope.clone(),
+            scope: self.scope,
             health: self.health,
             specify: self.specify,
             specification: specification.into(),
-        };
-        let boundary_state = Boundary {
-            service: self.service,
-            verifier: self.verifier,
-            ids: self.ids,
-            timeout: self.timeout,
-            durations: Boundary::durations(&self.scope),
         };
         standard
             .route("/openapi.json", axum::routing::get(openapi_json))
@@ -200,7 +210,7 @@ impl Surface {
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(self.body_limit))
-            .layer(from_fn_with_state(boundary_state, boundary))
+            .layer(from_fn_with_state(around, boundary))
     }
 }
 

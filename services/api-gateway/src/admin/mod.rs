@@ -8,19 +8,19 @@ mod queries;
 pub(crate) use ledger::Ledger;
 
 use axum::Router;
-use axum::extract::State;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_telemetry::METRICS_CONTENT_TYPE;
-use touchstone_web::Surface;
+use touchstone_web::{Problem, Surface};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::gateway::Gateway;
-use crate::quota::by_address;
+use crate::quota::admit_address;
 use crate::{SERVICE, layers};
 
 /// Name of the port in logs.
@@ -44,8 +44,18 @@ pub(crate) fn router(gateway: &Gateway, life: &Lifecycle) -> Router {
 pub(crate) fn public(gateway: &Gateway) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(config::read, config::change))
-        .layer(from_fn_with_state(gateway.clone(), by_address))
+        .layer(from_fn_with_state(gateway.clone(), limit))
         .with_state(gateway.clone())
+}
+
+/// The limiter by address in front of routes that are not forwarded.
+async fn limit(
+    State(gateway): State<Gateway>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    admit_address(&gateway, &mut request)?;
+    Ok(next.run(request).await)
 }
 
 /// Metrics of the gateway as OpenMetrics text, for whoever reaches the port.

@@ -1,6 +1,5 @@
 //! Quotas in headers, as draft-ietf-httpapi-ratelimit-headers-10 has them, and as problems.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -20,18 +19,19 @@ const REDUCED: &str = "https://iana.org/assignments/http-problem-types#temporary
 
 /// Adds what the policy allows and where the caller stands.
 pub(crate) fn add(headers: &mut HeaderMap, policy: &Policy, decision: &Decision) {
-    let (mut limits, mut rest) = (String::new(), String::new());
+    let (mut limits, mut rest) = (String::with_capacity(96), String::with_capacity(96));
     let windows = policy.windows().zip(decision.standings.iter());
     for (position, (window, standing)) in windows.enumerate() {
         if position > 0 {
             limits.push_str(", ");
             rest.push_str(", ");
         }
-        // Names are made of lower-case letters and `-`: nothing to escape. Writing to a string
-        // cannot fail.
-        let (name, limit) = (&window.name, window.limit);
-        let period = window.period.as_secs();
-        let _ = write!(limits, "\"{name}\";q={limit};w={period}");
+        let limit = u64::from(window.limit);
+        item(
+            &mut limits,
+            &window.name,
+            [("q", limit), ("w", window.period.as_secs())],
+        );
         let reset = match decision.verdict {
             // The same moment as in `Retry-After`.
             Verdict::Denied {
@@ -40,13 +40,28 @@ pub(crate) fn add(headers: &mut HeaderMap, policy: &Policy, decision: &Decision)
             } if violated == position => wait,
             _ => standing.reset,
         };
-        let (left, reset) = (standing.remaining, seconds(reset));
-        let _ = write!(rest, "\"{name}\";r={left};t={reset}");
+        let standing = [("r", standing.remaining), ("t", seconds(reset))];
+        item(&mut rest, &window.name, standing);
     }
     for (name, value) in [(RATELIMIT_POLICY, limits), (RATELIMIT, rest)] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }
+    }
+}
+
+/// Appends a name with its parameters. Every answer has half a dozen of them, and formatting macros
+/// take several times as long.
+fn item(text: &mut String, name: &str, parameters: [(&str, u64); 2]) {
+    // Names are made of lower-case letters and `-`: nothing to escape.
+    text.push('"');
+    text.push_str(name);
+    text.push('"');
+    for (key, value) in parameters {
+        text.push(';');
+        text.push_str(key);
+        text.push('=');
+        text.push_str(itoa::Buffer::new().format(value));
     }
 }
 

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::Next;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use http::request::Parts;
@@ -14,24 +13,32 @@ use touchstone_cache::quota::{Closed, Decision, Policy};
 use touchstone_identity::{Caller, RequestContext};
 use touchstone_resilience::Action;
 use touchstone_web::Problem;
+use uuid::fmt::Hyphenated;
 
 use super::headers::{add, closed, denied, exceeded};
 use super::meter::{Budget, MeteredBody, estimate, reserve};
 use super::{Quotas, items};
 use crate::Error;
 use crate::address::Place;
+use crate::chain::Next;
 use crate::gateway::Gateway;
 use crate::headers::is_event_stream;
 use crate::layers::Exchange;
 use crate::routes::table::Class;
 
-/// Limits requests by the address that they come from, before anything else is spent on them; from
-/// here on the request's address is the client's, not its proxy's.
+/// Limits requests by the address that they come from, before anything else is spent on them.
 pub(crate) async fn by_address(
-    State(gateway): State<Gateway>,
+    gateway: &Gateway,
     mut request: Request,
-    next: Next,
+    next: Next<'_>,
 ) -> Result<Response, Problem> {
+    admit_address(gateway, &mut request)?;
+    Ok(next.run(request).await)
+}
+
+/// Lets a request of this address pass, or not; from here on the request's address is the client's,
+/// not its proxy's.
+pub(crate) fn admit_address(gateway: &Gateway, request: &mut Request) -> Result<(), Problem> {
     let quotas = gateway.quotas();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|peer| peer.0);
@@ -60,14 +67,14 @@ pub(crate) async fn by_address(
         return Err(exceeded("address", Some(wait)));
     }
     request.extensions_mut().insert(place);
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 /// Limits requests by who makes them, after the credential was verified; anonymous ones by address.
 pub(crate) async fn by_subject(
-    State(gateway): State<Gateway>,
+    gateway: &Gateway,
     request: Request,
-    next: Next,
+    next: Next<'_>,
 ) -> Result<Response, Problem> {
     let quotas = gateway.quotas();
     let (parts, body) = request.into_parts();
@@ -272,7 +279,12 @@ pub(crate) fn user(
     tenant: &touchstone_types::TenantId,
     user: &touchstone_types::UserId,
 ) -> Arc<str> {
-    format!("{tenant}|{user}").into()
+    let mut id = [0; Hyphenated::LENGTH];
+    let mut text = String::with_capacity(2 * Hyphenated::LENGTH + 1);
+    text.push_str(tenant.as_uuid().as_hyphenated().encode_lower(&mut id));
+    text.push('|');
+    text.push_str(user.as_uuid().as_hyphenated().encode_lower(&mut id));
+    text.into()
 }
 
 /// The subject of an address.

@@ -10,7 +10,7 @@ mod plans;
 
 pub use config::{AddressLimit, Algorithm, AwayPolicy, ClassLimit, Limits, Plan, QuotaConfig};
 pub(crate) use headers::{RATELIMIT, RATELIMIT_POLICY};
-pub(crate) use layers::{address, by_address, by_subject, user};
+pub(crate) use layers::{address, admit_address, by_address, by_subject, user};
 pub(crate) use live::{Change, Live};
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
@@ -32,10 +32,7 @@ pub(crate) enum Outgoing {
 }
 
 /// Sends a request to its service. Dropping the future, or the response's body, drops the call.
-pub(crate) async fn forward(
-    State(gateway): State<Gateway>,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(crate) async fn forward(gateway: &Gateway, request: Request) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let (Some(exchange), Some(context)) = (
         parts.extensions.get::<Exchange>(),
@@ -50,14 +47,14 @@ pub(crate) async fn forward(
     };
     let (exchange, context) = (exchange.clone(), context.clone());
     if websocket::is_upgrade(&parts.method, &parts.headers) {
-        return websocket::pass(&gateway, &exchange, &context, &mut parts).await;
+        return websocket::pass(gateway, &exchange, &context, &mut parts).await;
     }
     let caller = parts.extensions.get::<Caller>().cloned();
     if let Some(caller) = &caller
         && gateway.config().cache.enabled
         && traffic::is_cacheable(&exchange, &parts)
     {
-        return traffic::cached(&gateway, &exchange, &context, &parts, body, caller).await;
+        return traffic::cached(gateway, &exchange, &context, &parts, body, caller).await;
     }
     let service = exchange.route.service;
     let writing = caller
@@ -65,18 +62,12 @@ pub(crate) async fn forward(
         .filter(|_| traffic::is_write(service, &parts.method))
         .map(|caller| gateway.traffic().epochs().write(caller.tenant, service));
     let response = if parts.method == Method::POST && exchange.path == "/ask" {
-        ask::ask(&gateway, &exchange, &context, &parts, body).await
+        ask::ask(gateway, &exchange, &context, &parts, body).await
     } else {
-        send(
-            &gateway,
-            &exchange,
-            &context,
-            &parts,
-            Outgoing::Stream(body),
-        )
-        .await
-        .map(|response| passed_on(&gateway, &exchange, response))
-        .map_err(Problem::from)
+        send(gateway, &exchange, &context, &parts, Outgoing::Stream(body))
+            .await
+            .map(|response| passed_on(gateway, &exchange, response))
+            .map_err(Problem::from)
     };
     drop(writing);
     response
@@ -150,7 +141,7 @@ pub(crate) fn inner_request(
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map(|info| info.0);
-    *request.headers_mut() = headers::of_request(parts.headers.clone(), context, client);
+    *request.headers_mut() = headers::of_request(&parts.headers, context, client);
     request
 }
 

@@ -148,6 +148,57 @@ pub(crate) fn find(path: &str) -> Option<(&'static Route, &str)> {
     (below.is_some() || route.at_root).then_some((route, inner))
 }
 
+/// What log and metrics call the routes.
+#[derive(Debug)]
+pub(crate) struct Patterns(Vec<Pattern>);
+
+#[derive(Debug)]
+struct Pattern {
+    route: &'static Route,
+    base: [String; 2],
+    root: [String; 2],
+}
+
+impl Patterns {
+    /// Of every route.
+    pub fn new() -> Self {
+        let both = |base: &str, prefix: &str| {
+            [
+                format!("{base}{prefix}"),
+                format!("{base}{prefix}/{{*rest}}"),
+            ]
+        };
+        let pattern = |route: &'static Route| Pattern {
+            route,
+            base: both(BASE, route.prefix),
+            root: both("", route.prefix),
+        };
+        Self(ROUTES.iter().map(pattern).collect())
+    }
+
+    /// The pattern of a path that is forwarded.
+    pub fn find(&self, path: &str) -> Option<&str> {
+        let (route, inner) = find(path)?;
+        let rest = inner.len() - route.prefix.len();
+        // A slash with nothing behind it is no path of a service.
+        let below = match rest {
+            0 => 0,
+            1 => return None,
+            _ => 1,
+        };
+        let pattern = self
+            .0
+            .iter()
+            .find(|pattern| std::ptr::eq(pattern.route, route))?;
+        let patterns = if inner.len() < path.len() {
+            &pattern.base
+        } else {
+            &pattern.root
+        };
+        Some(&patterns[below])
+    }
+}
+
 /// Where the specification shows a service's path; `None` when it is not public at all.
 pub(crate) fn documented(service: &str, inner: &str) -> Option<String> {
     let route = ROUTES.iter().find(|route| covers(route.prefix, inner))?;
@@ -224,6 +275,23 @@ mod tests {
             "/api/v1/documents%2F7x/..",
         ] {
             assert_eq!(found(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_are_known_by_their_patterns() {
+        let patterns = Patterns::new();
+        for (path, pattern) in [
+            (
+                "/api/v1/documents/7/chunks",
+                Some("/api/v1/documents/{*rest}"),
+            ),
+            ("/documents", Some("/documents")),
+            ("/documents/", None),
+            ("/api/v1/search", Some("/api/v1/search")),
+            ("/docs", None),
+        ] {
+            assert_eq!(patterns.find(path), pattern, "{path}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! Reads and searches: answered from what is kept, else by one call for all who ask the same.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt, stream};
@@ -65,7 +67,6 @@ pub(crate) async fn cached(
         gateway,
         exchange,
         parts,
-        view: view(parts),
         key: gateway
             .traffic()
             .key(exchange, parts, body.as_deref(), caller),
@@ -123,7 +124,6 @@ struct Asked<'a> {
     gateway: &'a Gateway,
     exchange: &'a Exchange,
     parts: &'a Parts,
-    view: http::Request<()>,
     key: Key,
     body: Option<Bytes>,
 }
@@ -136,7 +136,7 @@ impl Asked<'_> {
     fn find(&self, wanted: Fitness) -> Option<Arc<Entry>> {
         let entry = self.gateway.traffic().entries.get(&self.key)?;
         let stale = self.gateway.config().cache.stale;
-        let fitness = entry.fitness(&self.view, stale, now(self.gateway));
+        let fitness = entry.fitness(&view(self.parts), stale, now(self.gateway));
         (fitness == wanted).then_some(entry)
     }
 
@@ -188,11 +188,11 @@ impl Asked<'_> {
     /// allows; the call itself may take what its class allows.
     fn call(&self, context: RequestContext) -> impl Future<Output = Fetched> + Send + 'static {
         let (gateway, exchange) = (self.gateway.clone(), self.exchange.clone());
-        let mut parts = self.parts.clone();
+        let mut parts = copy_of(self.parts);
         // The conditions of one client are not those of the others.
         parts.headers.remove(IF_NONE_MATCH);
         parts.headers.remove(IF_MODIFIED_SINCE);
-        let (view, key, body) = (self.view.clone(), self.key.clone(), self.outgoing());
+        let (key, body) = (self.key.clone(), self.outgoing());
         let limit = exchange.class.limits(&gateway.config().classes).deadline;
         let context = RequestContext {
             deadline: None,
@@ -212,7 +212,7 @@ impl Asked<'_> {
             match collect(body, config.answer.as_u64()).await {
                 Ok(Collected::Whole(bytes)) => {
                     let ttl = ttl(&gateway, &exchange);
-                    let entry = Entry::new(&view, &head, bytes, ttl, now(&gateway));
+                    let entry = Entry::new(&view(&parts), &head, bytes, ttl, now(&gateway));
                     let entry = Arc::new(entry);
                     if entry.is_storable() {
                         gateway.traffic().entries.insert(key, Arc::clone(&entry));
@@ -280,6 +280,18 @@ fn ttl(gateway: &Gateway, exchange: &Exchange) -> Duration {
 
 fn now(gateway: &Gateway) -> SystemTime {
     gateway.mesh().clock().now().into()
+}
+
+/// What a call needs of a request. What the layers left there is not copied: it is a lot.
+fn copy_of(parts: &Parts) -> Parts {
+    let (mut copy, ()) = http::Request::new(()).into_parts();
+    copy.method = parts.method.clone();
+    copy.uri = parts.uri.clone();
+    copy.headers = parts.headers.clone();
+    if let Some(client) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        copy.extensions.insert(*client);
+    }
+    copy
 }
 
 fn for_one(response: Response) -> Fetched {

@@ -47,7 +47,19 @@ impl Counts {
         rule.windows.iter().map(|window| self.of(window.period).tat)
     }
 
+    /// Whether it counts the windows of the rule already, in their order.
+    fn is_of(&self, rule: &Rule) -> bool {
+        let own = self.windows.iter().map(|count| count.period);
+        own.eq(rule.windows.iter().map(|window| window.period))
+    }
+
     pub fn keep_rings(&mut self, rule: &Rule, rings: &[Ring]) {
+        if self.is_of(rule) {
+            for (count, ring) in self.windows.iter_mut().zip(rings) {
+                count.ring = *ring;
+            }
+            return;
+        }
         self.windows = rule
             .windows
             .iter()
@@ -60,6 +72,12 @@ impl Counts {
     }
 
     pub fn keep_tats(&mut self, rule: &Rule, tats: &[u64]) {
+        if self.is_of(rule) {
+            for (count, tat) in self.windows.iter_mut().zip(tats) {
+                count.tat = *tat;
+            }
+            return;
+        }
         self.windows = rule
             .windows
             .iter()
