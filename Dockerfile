@@ -21,15 +21,15 @@ RUN find . \( -path ./vendor -o -path ./.cargo \) -prune -o \
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY --from=manifests /src .
-RUN cargo build --locked --release --package touchstone-stack --bin touchstone
+RUN cargo build --locked --profile dist --package touchstone-stack --bin touchstone
 COPY . .
 # Sources may be older than the empty crates that were just built.
 RUN find services shared tests -name '*.rs' -exec touch {} + \
- && cargo build --locked --release --package touchstone-stack --bin touchstone
+ && cargo build --locked --profile dist --package touchstone-stack --bin touchstone
 
 # The root of the final image: the binary, the libraries that it is linked with, certificates.
 WORKDIR /rootfs
-RUN install -D -m 0755 /src/target/release/touchstone usr/local/bin/touchstone \
+RUN install -D -m 0755 /src/target/dist/touchstone usr/local/bin/touchstone \
  && ldd usr/local/bin/touchstone \
       | awk '$3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }' \
       | xargs -I{} cp -L --parents {} . \

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Requests make many small things; the system's allocator takes longer for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     touchstone_stack::cli::main()
 }

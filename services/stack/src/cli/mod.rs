@@ -20,9 +20,11 @@ mod secrets;
 mod tg_sim;
 mod up;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use api::KEY_FILE;
 use args::{Cli, Command};
@@ -43,10 +45,7 @@ pub fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let out = Out::new(cli.json);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             out.error(&format!("cannot start the runtime: {error}"), None);
@@ -72,6 +71,16 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// The runtime: a worker for each core, and on a single one no worker to hand work over to.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut builder = match cores {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn run(cli: Cli, out: Out) -> anyhow::Result<ExitCode> {
