@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::machine::{self, PROXY_CORE};
+use crate::machine;
 
 /// Longest time to the first connection.
 const START: Duration = Duration::from_secs(20);
@@ -25,10 +25,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `command` on the proxies' core and waits until it listens on `address`. Must be
-    /// called on the main thread: the kernel's signal comes when the starting thread ends.
+    /// Starts `command` on `core` and waits until it listens on `address`. Must be called on the main
+    /// thread: the kernel's signal comes when the starting thread ends.
     pub async fn start(
         name: &'static str,
+        core: usize,
         command: &Command,
         address: SocketAddr,
         folder: &Path,
@@ -40,13 +41,7 @@ impl Program {
         );
         let mut bound = Command::new("setpriv");
         bound
-            .args([
-                "--pdeathsig",
-                "TERM",
-                "taskset",
-                "-c",
-                &PROXY_CORE.to_string(),
-            ])
+            .args(["--pdeathsig", "TERM", "taskset", "-c", &core.to_string()])
             .arg(command.get_program())
             .args(command.get_args())
             .stdin(Stdio::null())
@@ -83,6 +78,13 @@ impl Program {
     /// Resident memory, children included.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
         machine::resident_bytes(self.process.id())
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
     }
 
     async fn listens(&mut self) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ use touchstone_telemetry::Metrics;
 use touchstone_types::{Clock, IdSource, Role, SystemClock};
 
 use crate::child::{Program, free_address};
+use crate::machine::PROXY_CORE;
 
 /// Services that the gateway fronts.
 const SERVICES: [&str; 8] = [
@@ -47,18 +48,22 @@ pub struct Options {
     /// One key of the configuration, e.g. `gateway.docs=false`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// One thread for everything instead of one worker per core
+    /// Workers of the runtime [default: as `touchstone` chooses]
     #[arg(long)]
-    single: bool,
+    workers: Option<usize>,
 }
 
 impl Options {
-    /// The runtime that it asks for.
+    /// The runtime of the `touchstone` binary: one thread for everything on one core.
     pub fn runtime(&self) -> std::io::Result<Runtime> {
-        let mut builder = if self.single {
-            Builder::new_current_thread()
-        } else {
-            Builder::new_multi_thread()
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut builder = match self.workers {
+            None if cores == 1 => Builder::new_current_thread(),
+            workers => {
+                let mut builder = Builder::new_multi_thread();
+                builder.worker_threads(workers.unwrap_or(cores));
+                builder
+            }
         };
         builder.enable_all().build()
     }
@@ -87,7 +92,7 @@ pub async fn start(
     for setting in settings {
         command.args(["--set", setting]);
     }
-    Program::start(name, &command, address, folder).await
+    Program::start(name, PROXY_CORE, &command, address, folder).await
 }
 
 /// The value of `Authorization` of a new user.
@@ -141,8 +146,9 @@ pub async fn run(role: &Options) -> anyhow::Result<()> {
     };
     let life = Lifecycle::new();
     let listener = Listener::bind("gateway", role.listen).await?;
+    let edge = touchstone_api_gateway::edge(&config, &common.metrics)?;
     let deps = Deps::resolve(common, &config);
     let router = touchstone_api_gateway::build(config, deps, &life).await?;
-    life.serve(listener, router);
+    life.serve_edge(listener, router, edge);
     std::future::pending().await
 }

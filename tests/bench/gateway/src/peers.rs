@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::child::{Program, free_address};
+use crate::machine::PROXY_CORE;
 use crate::report::Report;
 
 /// Sources of the peers.
@@ -73,7 +74,7 @@ impl Peers {
         report.version(peer.name(), version);
         let address = free_address()?;
         let command = self.command(peer, address, upstream, folder)?;
-        Program::start(peer.name(), &command, address, folder)
+        Program::start(peer.name(), PROXY_CORE, &command, address, folder)
             .await
             .map(Some)
     }

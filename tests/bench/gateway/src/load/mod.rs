@@ -19,8 +19,8 @@ pub use http1::{Answer, Connection, get};
 pub struct Load {
     /// Where to.
     pub address: SocketAddr,
-    /// The bytes of the request.
-    pub request: Arc<[u8]>,
+    /// The bytes of the request, by connection: equal ones at once might be answered together.
+    pub requests: Arc<[Vec<u8>]>,
     /// The body that every answer must have.
     pub expected: Arc<[u8]>,
 }
@@ -65,12 +65,12 @@ impl Load {
     ) -> anyhow::Result<Closed> {
         let answers = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
-        for _ in 0..connections {
+        for number in 0..connections {
             let (load, answers) = (self.clone(), Arc::clone(&answers));
             let mut connection = Connection::open(self.address).await?;
             tasks.spawn(async move {
                 loop {
-                    let answer = connection.exchange(&load.request).await?;
+                    let answer = connection.exchange(load.request(number)).await?;
                     load.check(&answer)?;
                     answers.fetch_add(1, Ordering::Relaxed);
                 }
@@ -106,7 +106,7 @@ impl Load {
                 start = Instant::now();
             }
             let before = Instant::now();
-            let answer = connection.exchange(&self.request).await?;
+            let answer = connection.exchange(self.request(0)).await?;
             let took = before.elapsed();
             self.check(&answer)?;
             if sent >= warm_up {
@@ -115,6 +115,10 @@ impl Load {
             sent += 1;
         }
         Ok(micros)
+    }
+
+    fn request(&self, connection: usize) -> &[u8] {
+        &self.requests[connection % self.requests.len()]
     }
 
     fn check(&self, answer: &Answer<'_>) -> anyhow::Result<()> {

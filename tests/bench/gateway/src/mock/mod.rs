@@ -3,6 +3,7 @@
 mod events;
 mod plain;
 mod service;
+mod websocket;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ pub struct Mock {
     pub plain: SocketAddr,
     /// Does what the query asks for.
     pub service: SocketAddr,
+    /// Sends WebSocket messages back.
+    pub websocket: SocketAddr,
     /// What happened.
     pub seen: Arc<Seen>,
 }
@@ -73,16 +76,17 @@ impl Mock {
                 let _ = tell.send(Err(error));
             }
         })?;
-        let (plain, service) = told.recv().context("the mock ended")??;
+        let [plain, service, websocket] = told.recv().context("the mock ended")??;
         Ok(Self {
             plain,
             service,
+            websocket,
             seen,
         })
     }
 }
 
-type Addresses = (SocketAddr, SocketAddr);
+type Addresses = [SocketAddr; 3];
 
 fn serve(
     seen: Arc<Seen>,
@@ -94,10 +98,16 @@ fn serve(
     runtime.block_on(async {
         let plain = TcpListener::bind(("127.0.0.1", 0)).await?;
         let service = TcpListener::bind(("127.0.0.1", 0)).await?;
-        tell.send(Ok((plain.local_addr()?, service.local_addr()?)))?;
+        let websocket = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let all = [&plain, &service, &websocket];
+        let [Ok(first), Ok(second), Ok(third)] = all.map(TcpListener::local_addr) else {
+            anyhow::bail!("a socket without an address");
+        };
+        tell.send(Ok([first, second, third]))?;
         tokio::try_join!(
             plain::serve(plain, Arc::clone(&seen)),
-            service::serve(service, seen)
+            service::serve(service, seen),
+            websocket::serve(websocket)
         )?;
         Ok(())
     })

@@ -22,7 +22,8 @@ pub fn body() -> Vec<u8> {
 
 pub async fn serve(listener: TcpListener, seen: Arc<Seen>) -> anyhow::Result<()> {
     let mut answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {BODY}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {BODY}\r\n\
+         cache-control: no-store\r\n\r\n"
     )
     .into_bytes();
     answer.extend_from_slice(&body());

@@ -8,6 +8,7 @@ use crate::peers::Peer;
 use crate::report::Goal;
 use crate::stats::{Summary, percentile};
 
+const REDIS: &str = "every policy and a trip to Redis";
 /// Exchanges before the measured ones.
 const WARM_UP: usize = 200;
 
@@ -34,6 +35,22 @@ pub async fn run(rig: &mut Rig) -> anyhow::Result<()> {
         rig.kilobyte(full.address(), GUARDED_PATH)?,
         Vec::new(),
     ));
+    let redis = rig.redis(3).await?;
+    let mut asking = None;
+    if let Some(redis) = &redis {
+        // Without leases, every decision is a trip.
+        let store = format!("gateway.quota.store=redis://{}", redis.address());
+        let more = [store.as_str(), "gateway.quota.leases=false"];
+        let gateway = rig
+            .gateway("gateway-redis", Policies::Full, upstream, &more)
+            .await?;
+        contestants.push((
+            REDIS,
+            rig.kilobyte(gateway.address(), GUARDED_PATH)?,
+            Vec::new(),
+        ));
+        asking = Some(gateway);
+    }
     let lasting = rig.lasting(Duration::from_secs(1), Duration::from_millis(300));
     for _ in 0..rig.rounds() {
         for (_, load, medians) in &mut contestants {
@@ -50,6 +67,7 @@ pub async fn run(rig: &mut Rig) -> anyhow::Result<()> {
         let goal = match *name {
             "bare" => 1.15,
             "every policy" => 1.4,
+            REDIS => 2.2,
             _ => continue,
         };
         if let Some(nginx) = &nginx {
@@ -58,5 +76,6 @@ pub async fn run(rig: &mut Rig) -> anyhow::Result<()> {
                 .ratio(3, &what, Goal::AtMost(goal), summary.over(nginx));
         }
     }
+    drop(asking);
     Ok(())
 }

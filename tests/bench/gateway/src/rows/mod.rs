@@ -3,11 +3,15 @@
 mod bare;
 mod coalesce;
 mod latency;
+mod quotas;
+mod redis;
 mod streams;
 mod upstream;
+mod websockets;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +20,7 @@ use tempfile::TempDir;
 use touchstone_types::IdSource;
 
 use crate::Args;
-use crate::child::Program;
+use crate::child::{Program, free_address};
 use crate::load::{Load, get};
 use crate::mock::{self, Mock};
 use crate::peers::{Peer, Peers};
@@ -31,22 +35,8 @@ const BARE_PATH: &str = "/.well-known/jwks.json";
 /// A path that the whole stack of policies guards.
 const GUARDED_PATH: &str = "/documents/00000000-0000-7000-8000-000000000000";
 
-/// No quota counts anything.
-const UNLIMITED: [&str; 6] = [
-    "gateway.quota.limits.plan=load",
-    "gateway.quota.limits.anonymous=load",
-    "gateway.quota.limits.address.per_second=0",
-    "gateway.quota.limits.plans.load.minute=0",
-    "gateway.quota.limits.plans.load.hour=0",
-    "gateway.quota.limits.plans.load.day=0",
-];
-/// All of them count, and are not reached.
-const UNREACHED: [&str; 4] = [
-    "gateway.quota.limits.plan=load",
-    "gateway.quota.limits.anonymous=load",
-    "gateway.quota.limits.address.per_second=1000000",
-    "gateway.quota.limits.address.burst=1000000",
-];
+/// Callers of the cheap kilobyte: one for each connection.
+const CALLERS: usize = 64;
 
 /// What every row needs.
 #[derive(Debug)]
@@ -70,6 +60,29 @@ pub enum Policies {
     Full,
 }
 
+impl Policies {
+    /// The configuration that makes them.
+    const fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Bare => &[
+                "gateway.cache.enabled=false",
+                "gateway.upstreams.adaptive=0",
+                "gateway.upstreams.attempts=1",
+                "gateway.quota.limits.address.per_second=0",
+                "gateway.quota.limits.address.burst=0",
+                "gateway.quota.limits.plans.anonymous.minute=0",
+                "gateway.quota.limits.plans.anonymous.hour=0",
+                "gateway.quota.limits.plans.anonymous.day=0",
+            ],
+            Self::Full => &[
+                "gateway.quota.limits.plan=load",
+                "gateway.quota.limits.address.per_second=1000000",
+                "gateway.quota.limits.address.burst=1000000",
+            ],
+        }
+    }
+}
+
 /// Runs what was asked for, prints the table and writes the file.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let mut rig = Rig::new(args)?;
@@ -81,11 +94,18 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     if wants(3) {
         latency::run(&mut rig).await.context("row 3")?;
     }
+    if wants(4) {
+        quotas::run(&mut rig).await.context("row 4")?;
+    }
+    if wants(5) {
+        redis::run(&mut rig).await.context("row 5")?;
+    }
     if wants(6) {
         upstream::run(&mut rig).await.context("row 6")?;
     }
     if wants(7) {
         streams::run(&mut rig).await.context("row 7")?;
+        websockets::run(&mut rig).await.context("row 7")?;
     }
     if wants(8) {
         coalesce::run(&mut rig).await.context("row 8")?;
@@ -144,11 +164,8 @@ impl Rig {
         upstream: SocketAddr,
         more: &[&str],
     ) -> anyhow::Result<Program> {
-        let mut settings: Vec<String> = match policies {
-            Policies::Bare => UNLIMITED.map(str::to_owned).to_vec(),
-            Policies::Full => UNREACHED.map(str::to_owned).to_vec(),
-        };
-        settings.extend(more.iter().map(|&setting| setting.to_owned()));
+        let settings = policies.settings().iter().chain(more);
+        let mut settings: Vec<String> = settings.map(|&setting| setting.to_owned()).collect();
         settings.extend(self.args.set.iter().cloned());
         let under = self.args.under.as_deref();
         gateway::start(name, upstream, &settings, under, &self.folder()).await
@@ -165,14 +182,49 @@ impl Rig {
             .await
     }
 
+    /// A Redis beside the load; `None`, told in the report, when there is none.
+    async fn redis(&mut self, row: u8) -> anyhow::Result<Option<Program>> {
+        if let Err(error) = Command::new("redis-server").arg("--version").output() {
+            self.report
+                .skipped(row, "with Redis", &format!("`redis-server`: {error}"));
+            return Ok(None);
+        }
+        self.redis_at(free_address()?).await.map(Some)
+    }
+
+    async fn redis_at(&self, address: SocketAddr) -> anyhow::Result<Program> {
+        let mut command = Command::new("redis-server");
+        let port = address.port().to_string();
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.arg("--dir").arg(self.folder.path());
+        Program::start(
+            "redis",
+            machine::LOAD_CORE,
+            &command,
+            address,
+            self.folder.path(),
+        )
+        .await
+    }
+
     /// The load of the cheap kilobyte on `path`.
     fn kilobyte(&self, address: SocketAddr, path: &str) -> anyhow::Result<Load> {
         let bearer = gateway::bearer(&self.ids)?;
         let guarded = [("authorization", bearer.as_str())];
         let headers: &[_] = if path == GUARDED_PATH { &guarded } else { &[] };
+        let request = |number: usize| get(&format!("{path}?caller={number}"), headers);
         Ok(Load {
             address,
-            request: Arc::from(get(path, headers)),
+            requests: (0..CALLERS).map(request).collect(),
             expected: Arc::from(mock::plain_body()),
         })
     }
