@@ -15,7 +15,7 @@ use crate::report::Goal;
 
 /// Requests of one caller in a minute.
 const LIMIT: usize = 1000;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 const CALLERS: usize = 12;
 /// Connections to each gateway.
 const CONNECTIONS: usize = 32;

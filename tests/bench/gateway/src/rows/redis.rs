@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::quotas::{Admission, gateways, most_in_a_window};
 use super::{GUARDED_PATH, Rig};
+use crate::child::Program;
 use crate::gateway;
 use crate::load::{Connection, get, joined};
 use crate::report::Goal;
@@ -36,7 +37,7 @@ pub async fn run(rig: &mut Rig) -> anyhow::Result<()> {
     let address = redis.address();
     let store = format!("gateway.quota.store=redis://{address}");
     let gateways = gateways(rig, &[&store], LIMIT).await?;
-    let addresses: Vec<SocketAddr> = gateways.iter().map(|gateway| gateway.address()).collect();
+    let addresses: Vec<SocketAddr> = gateways.iter().map(Program::address).collect();
     let mut bearers = Vec::new();
     for _ in 0..2 * CALLERS {
         bearers.push(gateway::bearer(&rig.ids)?);
