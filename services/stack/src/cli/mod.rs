@@ -76,9 +76,10 @@ pub fn main() -> ExitCode {
 /// The runtime: a worker for each core, and on a single one no worker to hand work over to.
 fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut builder = match cores {
-        1 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
+    let mut builder = if cores == 1 {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
     };
     builder.enable_all().build()
 }
