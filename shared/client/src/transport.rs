@@ -64,14 +64,8 @@ impl CallError for TransportError {
     }
 
     fn broken_off_by_caller(&self) -> bool {
-        let Self::Broken(error) = self else {
-            return false;
-        };
         // A body that is passed on as it comes ends with an error when whoever sends it leaves.
-        let source = std::error::Error::source(error);
-        source
-            .and_then(|source| source.downcast_ref::<hyper::Error>())
-            .is_some_and(hyper::Error::is_user)
+        matches!(self, Self::Broken(error) if error.is_user())
     }
 }
 
