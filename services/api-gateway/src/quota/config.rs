@@ -140,7 +140,7 @@ impl QuotaConfig {
     /// Reports every rule that the values break.
     pub(crate) fn check(&self, problems: &mut Problems) {
         if let Err(error) = touchstone_cache::check(self.store.expose()) {
-            problems.add("quota.store", error.to_string());
+            problems.add("quota.store", format!("{error} (`REDIS_URL`)"));
         }
         if let Err(message) = address::networks(&self.trusted_proxies) {
             problems.add("quota.trusted_proxies", message);

@@ -1,6 +1,11 @@
 //! What the binary says about the database that it is given.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+/// Longest run of a command that should end by itself.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs the binary in an empty folder with this environment.
 pub fn touchstone(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -30,7 +35,22 @@ pub fn touchstone(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     for (name, value) in environment {
         command.env(name, value);
     }
-    command.output().unwrap()
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (id, (ended, over)) = (child.id().to_string(), std::sync::mpsc::channel::<()>());
+    // What makes no mistake would serve for ever.
+    let watch = std::thread::spawn(move || {
+        if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &id]).status();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watch.join().unwrap();
+    output
 }
 
 const SERVE: [&str; 4] = ["serve", "auth", "document", "generation"];

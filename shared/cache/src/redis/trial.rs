@@ -37,12 +37,15 @@ pub async fn trial(uri: &str) -> Result<(), Mistake> {
             .query_async::<String>(&mut connection)
             .await
     };
-    match tokio::time::timeout(trial::PATIENCE, ping).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(judge(&error, &place, hint)),
-        // A plain server takes the greeting for a command whose end it waits for.
-        Err(_) if tls => Err(Mistake::garbled(&place, "Redis", hint)),
-        Err(_) => Err(Mistake::silent(&place)),
+    let mistake = match tokio::time::timeout(trial::PATIENCE, ping).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => judge(&error, &place, hint),
+        Err(_) => Mistake::silent(&place),
+    };
+    // A plain server takes the greeting of TLS for a command, and waits for its end.
+    match mistake {
+        Mistake::Away(_) if tls => Err(Mistake::garbled(&place, "Redis", hint)),
+        mistake => Err(mistake),
     }
 }
 
