@@ -33,6 +33,8 @@ use crate::pace::{HandedBody, Pace, PacedBody};
 /// Requests that a client may begin and take back on one connection, more than it lets end, before
 /// the connection is dropped: each costs us work and the client nothing.
 const RESETS: u64 = 100;
+/// What is left of a body that nobody wants, and does not end an HTTP/1 connection.
+const LITTLE: u64 = 4 * 1024;
 /// An HTTP/1 connection needs no look at it once it has spoken: its stream watches itself.
 const NEVER: Duration = Duration::from_hours(24);
 
@@ -47,8 +49,8 @@ pub(crate) struct State {
     http2: AtomicBool,
     /// One more than the request, counted from 0, that states its length in two ways.
     two_lengths: AtomicU64,
-    /// Whether the last request of HTTP/1 was answered before its body was read to the end.
-    unread: AtomicBool,
+    /// What is left of the body of the last request of HTTP/1, which nobody wants, and one more.
+    unread: AtomicU64,
     /// Frames of HTTP/2 responses that no question for the next one has followed.
     handed: Mutex<HashMap<u64, Instant>>,
     /// When the last request ended.
@@ -75,7 +77,7 @@ impl State {
             resets: AtomicU64::new(0),
             http2: AtomicBool::new(false),
             two_lengths: AtomicU64::new(0),
-            unread: AtomicBool::new(false),
+            unread: AtomicU64::new(0),
             handed: Mutex::default(),
             last: Mutex::new(Instant::now()),
             abuse: Notify::new(),
@@ -87,14 +89,20 @@ impl State {
         self.two_lengths.store(number + 1, Ordering::Release);
     }
 
-    /// Nobody wants the rest of the body of the last request.
-    pub fn leave_unread(&self) {
-        self.unread.store(true, Ordering::Release);
+    /// Nobody wants the rest of the body of the last request: `bytes`, or more.
+    pub fn leave_unread(&self, bytes: u64) {
+        self.unread
+            .store(bytes.saturating_add(1), Ordering::Release);
     }
 
     /// Whether the client may still be sending a body that nobody wants.
     pub fn unread(&self) -> bool {
-        self.unread.load(Ordering::Acquire)
+        self.unread.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether that is more than is taken along with the next request.
+    fn much_unread(&self) -> bool {
+        self.unread.load(Ordering::Acquire) > LITTLE
     }
 
     /// A frame of the response `number` was handed out.
@@ -231,7 +239,7 @@ async fn answer(
         state.http2.store(true, Ordering::Release);
     }
     let number = state.begun.fetch_add(1, Ordering::AcqRel);
-    state.unread.store(false, Ordering::Release);
+    state.unread.store(0, Ordering::Release);
     let mut in_flight = InFlight {
         state: Arc::clone(&state),
         answered: false,
@@ -261,7 +269,8 @@ async fn answer(
     if http2 {
         return Ok(response.map(|body| Body::new(HandedBody::new(body, state, number))));
     }
-    if last || pace.is_some_and(|pace| pace.too_slow()) {
+    // The client must not send its next request behind a body that is thrown away.
+    if last || state.much_unread() || pace.is_some_and(|pace| pace.too_slow()) {
         return Ok(closing(response));
     }
     Ok(response)

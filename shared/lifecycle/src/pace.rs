@@ -143,7 +143,7 @@ impl Drop for PacedBody {
     fn drop(&mut self) {
         let given_up = self.pace.too_slow() || self.pace.broken();
         if !self.http2 && !given_up && !self.inner.is_end_stream() {
-            self.state.leave_unread();
+            self.state.leave_unread(self.inner.size_hint().lower());
         }
     }
 }

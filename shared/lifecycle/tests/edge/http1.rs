@@ -124,6 +124,7 @@ async fn an_answer_before_the_end_of_the_body_reaches_a_client_that_sends_it_all
         let mut answer = String::new();
         in_time(stream.read_to_string(&mut answer)).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
     }
     server.stop().await;
 }
