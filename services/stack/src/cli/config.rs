@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_defaults_are_one_file_of_every_section() {
         let table: toml::Table = defaults().parse().unwrap();
-        assert_eq!(table.len(), 10);
+        assert_eq!(table.len(), 11);
         assert_eq!(
             table["generation"]["extractive"]["max_sentences"].as_integer(),
             Some(3)
