@@ -38,16 +38,17 @@ async fn what_a_frozen_instance_held_goes_to_the_other_and_nothing_is_doubled() 
     }
     let (mut meanwhile, mut hit) = (0, 0);
     for number in 0..FREEZES {
-        let share = |shares: usize| OPERATIONS * shares / (FREEZES + 1);
-        run.released.store(share(number + 1), Ordering::SeqCst);
+        // A share before each freeze and one during it, so that a fast machine has work for both.
+        let share = |shares: usize| OPERATIONS * shares / (2 * FREEZES + 1);
+        run.released.store(share(2 * number + 1), Ordering::SeqCst);
         let busy = || run.in_flight.load(Ordering::SeqCst) > 0;
-        let begun = share(number) + CLIENTS;
+        let begun = share(2 * number) + CLIENTS;
         until(&run, || run.next.load(Ordering::SeqCst) >= begun && busy()).await;
         hit += usize::from(busy());
         let frozen = &halves[number % 2];
         frozen.freeze(Service::Document).await;
         let (since, before) = (Instant::now(), run.ledger.count(Class::Ok));
-        run.released.store(share(number + 2), Ordering::SeqCst);
+        run.released.store(share(2 * number + 2), Ordering::SeqCst);
         // The other one takes in, relays and indexes while this one holds what it holds.
         until(&run, || run.ledger.count(Class::Ok) >= before + CLIENTS).await;
         tokio::time::sleep(FROZEN.saturating_sub(since.elapsed())).await;
