@@ -4,6 +4,10 @@
 //! counting the next one. The expectation jumps to a peak at once and forgets it slowly, so that
 //! an instance that turns slow loses traffic with its first slow answer. (Finagle's `p2c + peak
 //! EWMA`; Mitzenmacher: *The power of two choices in randomized load balancing*, 2001.)
+//!
+//! Fading alone takes the longer, the faster the others are: after a failure that counts as 500 ms
+//! an instance beside one of 1 ms would be left out for half a minute. What is older than twice the
+//! decay is therefore forgotten, and one call at a time finds out anew.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -83,7 +87,7 @@ impl Load {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
                 let (known, age) = unpack(word, now);
                 let weight = (-age.as_secs_f64() / self.config.decay.as_secs_f64()).exp();
-                let moved = if sample >= known {
+                let moved = if sample >= known || self.is_forgotten(age) {
                     sample
                 } else {
                     known * weight + sample * (1.0 - weight)
@@ -116,9 +120,18 @@ impl Load {
         Duration::from_secs_f64(self.expected_micros(now) / 1e6)
     }
 
-    /// What one more call would cost: smaller is better.
+    /// What one more call would cost: smaller is better. Nothing, when what was known is forgotten
+    /// and nobody is finding out.
     pub fn cost(&self, now: Instant) -> f64 {
-        self.expected_micros(now) * f64::from(self.pending() + 1)
+        let (_, age) = unpack(self.expected.load(Ordering::Acquire), now);
+        match self.pending() {
+            0 if self.is_forgotten(age) => 0.0,
+            pending => self.expected_micros(now) * f64::from(pending + 1),
+        }
+    }
+
+    fn is_forgotten(&self, age: Duration) -> bool {
+        age >= self.config.decay * 2
     }
 
     /// What is expected fades while nothing is heard, so that an instance that nobody chose is
@@ -219,6 +232,29 @@ mod tests {
         good.observe(at(0), Duration::from_millis(50));
         bad.fail(at(0));
         assert!(bad.cost(at(1)) > 9.0 * good.cost(at(1)));
+    }
+
+    #[test]
+    fn an_instance_that_failed_is_tried_again_by_one_call_at_a_time_however_fast_the_others_are() {
+        let (good, bad) = (
+            Load::new(Config::default(), at(0)),
+            Load::new(Config::default(), at(0)),
+        );
+        bad.fail(at(0));
+        let answers = |now| good.observe(now, Duration::from_micros(100));
+        (1..=10).for_each(|second| answers(at(second)));
+        assert!(bad.cost(at(9)) > good.cost(at(9)));
+        assert!(bad.cost(at(10)) < good.cost(at(10)));
+        let trial = bad.begin();
+        assert!(bad.cost(at(10)) > good.cost(at(10)), "one at a time");
+        drop(trial);
+        bad.fail(at(10));
+        assert!(bad.cost(at(19)) > good.cost(at(19)), "it failed again");
+        bad.observe(at(20), Duration::from_micros(100));
+        assert!(
+            bad.expected(at(20)) <= Duration::from_micros(100),
+            "it is back at once"
+        );
     }
 
     #[test]
