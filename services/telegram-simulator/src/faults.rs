@@ -82,7 +82,7 @@ impl Fault {
         }
     }
 
-    /// Its name, as in [`Faults::fired`].
+    /// Its name, as the counts of what fired give it.
     pub fn name(&self) -> String {
         serde_json::to_value(self)
             .ok()
