@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Instant, micros};
 
+/// Smallest factor of a step.
+const STEEPEST: f64 = 0.5;
+
 /// How the limit moves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -180,10 +183,15 @@ impl Limit {
             self.fall = None;
             return;
         }
-        let gradient = (self.config.tolerance * usual / present).clamp(0.5, 1.0);
+        let gradient = (self.config.tolerance * usual / present).clamp(STEEPEST, 1.0);
         self.judge_fall(gradient, present);
         // The allowance keeps a small queue, so that the limit can find more capacity.
-        let allowance = self.allowed.sqrt().max(4.0);
+        // Not while answers take far too long: it would hold the limit where no fall is judged.
+        let allowance = if gradient > STEEPEST {
+            self.allowed.sqrt().max(4.0)
+        } else {
+            0.0
+        };
         let target = self.allowed * gradient + allowance;
         self.set(self.allowed + (target - self.allowed) * self.config.smoothing);
     }
