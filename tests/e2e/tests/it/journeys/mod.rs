@@ -5,6 +5,7 @@
 mod accounts;
 mod answers;
 mod bad_input;
+mod channels;
 mod documents;
 mod openai;
 
@@ -38,6 +39,7 @@ journeys! {
     answers::conversations_remember,
     answers::search_explains_itself_and_is_prefix_stable,
     answers::every_service_tells_its_state,
+    channels::posts_are_parsed_found_and_cited_with_a_link,
     openai::chat_completions_answer_whole_and_streamed,
     bad_input::every_bad_request_has_its_code,
 }

@@ -52,7 +52,7 @@ impl Deployment {
     pub async fn start(mode: Mode) -> Self {
         let folder = tempfile::tempdir().unwrap();
         match mode {
-            Mode::InProcess => Self::in_process(folder).await,
+            Mode::InProcess => Self::in_process(folder, |loader| loader).await,
             Mode::Processes => Self::on(Environment::default()).await,
         }
     }
@@ -62,7 +62,12 @@ impl Deployment {
         Self::at(free_ports(), environment).await
     }
 
-    async fn in_process(folder: TempDir) -> Self {
+    /// In one process, with more settings.
+    pub async fn with(settings: impl FnOnce(Loader) -> Loader) -> Self {
+        Self::in_process(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    async fn in_process(folder: TempDir, edit: impl FnOnce(Loader) -> Loader) -> Self {
         let mut loader = Loader::new()
             .set("stack.data_dir", folder.path().display().to_string())
             .set("stack.demo.enabled", "false")
@@ -72,7 +77,7 @@ impl Deployment {
         for service in Service::ALL {
             loader = loader.set(format!("stack.ports.{service}"), "0");
         }
-        let settings = Settings::load(&loader).unwrap();
+        let settings = Settings::load(&edit(loader)).unwrap();
         let stack = Stack::start(
             settings,
             Plan {
