@@ -1,6 +1,7 @@
 //! Hostile clients on real sockets.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
+mod descriptors;
 mod http1;
 mod http2;
 mod tls;

@@ -144,6 +144,19 @@ proptest! {
         prop_assert!(p99 <= 3 * 30_000, "p99 {p99} us, limit {}", world.limit.limit());
     }
 
+    /// The queue still grows while the limit begins to fall, and is long for many steps.
+    #[test]
+    fn a_limit_that_is_much_too_high_comes_down_under_overload(seed: u64) {
+        let mut world = World::new(seed);
+        world.limit = Limit::new(Config { initial: 512, most: 4096, ..Config::default() });
+        world.overload = 0.5;
+        world.run(5);
+        world.overload = 3.0;
+        world.run(60);
+        let limit = world.limit.limit();
+        prop_assert!(limit <= 5 * 20, "limit {limit}");
+    }
+
     #[test]
     fn lasting_overload_does_not_drag_the_limit_up(seed: u64) {
         let mut world = World::new(seed);

@@ -1,0 +1,125 @@
+//! A server that has run out of descriptors: it goes on accepting when there are some again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::{PATIENCE, Server, in_time};
+
+/// Descriptors of the server, and clients that want one each; those that are not accepted must fit
+/// into the queue of the listener.
+const DESCRIPTORS: usize = 48;
+const CLIENTS: usize = 100;
+/// What the child says before its address.
+const LISTENING: &str = "listening on ";
+
+/// The server with few descriptors; killed when dropped.
+struct Few {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Few {
+    /// This test binary once more, with a limit; `None` where limits cannot be set.
+    fn start() -> Option<Self> {
+        let script = format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"");
+        let name = "descriptors::serves_until_its_input_ends";
+        let spawned = Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                eprintln!("SKIPPED: no shell to limit descriptors with: {error}");
+                return None;
+            }
+        };
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| line.unwrap().strip_prefix(LISTENING)?.parse().ok());
+        Some(Self {
+            child,
+            address: address.unwrap(),
+        })
+    }
+
+    /// Descriptors that it has open; `None` where the system does not tell.
+    fn open(&self) -> Option<usize> {
+        let folder = PathBuf::from(format!("/proc/{}/fd", self.child.id()));
+        Some(std::fs::read_dir(folder).ok()?.count())
+    }
+}
+
+impl Drop for Few {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn ask(address: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    client
+}
+
+/// Waits for the head of the answer; the connection stays open.
+async fn answered(client: &mut TcpStream) {
+    let mut head = [0; 12];
+    in_time(client.read_exact(&mut head)).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn a_server_without_descriptors_accepts_again_when_it_has_some() {
+    let Some(server) = Few::start() else {
+        return;
+    };
+    if server.open().is_none() {
+        eprintln!("SKIPPED: this system does not tell the descriptors of a process");
+        return;
+    }
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(ask(server.address).await);
+    }
+    // The first are served; more than there are descriptors cannot be.
+    answered(&mut clients[0]).await;
+    let began = Instant::now();
+    while server.open() != Some(DESCRIPTORS) {
+        assert!(began.elapsed() < PATIENCE, "{:?} are open", server.open());
+        tokio::task::yield_now().await;
+    }
+    // All the others get their turn as those before them leave.
+    for mut client in clients.drain(1..) {
+        if began.elapsed() > PATIENCE {
+            break;
+        }
+        // A client of the first ones gives its descriptor back when it is dropped here.
+        answered(&mut client).await;
+    }
+    drop(clients);
+    answered(&mut ask(server.address).await).await;
+    assert!(server.open() < Some(DESCRIPTORS));
+}
+
+/// No test by itself: the child of the one above.
+#[tokio::test]
+#[ignore = "a child of the test above"]
+async fn serves_until_its_input_ends() {
+    let server = Server::start(|_| ()).await;
+    eprintln!("\n{LISTENING}{}", server.address);
+    let read = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
+    let _ = read.await;
+    server.stop().await;
+}
