@@ -125,7 +125,7 @@ async fn an_instance_that_comes_and_goes_costs_no_answer_and_is_used_again() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let waited = tokio::time::timeout(crate::support::PATIENCE * 6, used_again).await;
+        let waited = tokio::time::timeout(crate::support::PATIENCE, used_again).await;
         waited.expect("the instance is used again");
     }
     assert!(pair.wires[0].hits() > 0, "the fault touched nothing");
