@@ -3,11 +3,12 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use touchstone_config::{Problems, Secret, Section};
+use touchstone_simulated_model::Profile;
 use touchstone_store::StoreUri;
 use touchstone_store::postgres::Options;
 
 use crate::domain::extract;
-use crate::domain::simulate::{self, PROFILES};
+use crate::domain::simulate;
 
 /// The service's section of the configuration; `config.default.toml` explains every key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -295,9 +296,7 @@ impl Section for Config {
             "must be positive",
         );
         problems.check(
-            PROFILES
-                .iter()
-                .any(|profile| profile.name == self.simulated.profile),
+            Profile::named(&self.simulated.profile).is_some(),
             "simulated.profile",
             "names no known profile",
         );

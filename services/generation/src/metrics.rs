@@ -3,6 +3,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use touchstone_simulated_model::Occupancy;
 use touchstone_telemetry::Scope;
 
 /// Which provider.
@@ -77,5 +78,15 @@ impl Metrics {
                 "Answers waiting for a simulated slot",
             ),
         }
+    }
+}
+
+impl Occupancy for Metrics {
+    fn slots(&self, change: i64) {
+        self.slots_busy.inc_by(change);
+    }
+
+    fn queue(&self, change: i64) {
+        self.slots_waiting.inc_by(change);
     }
 }

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("types", 0),
     ("error", 0),
     ("text", 0),
+    ("simulated-model", 0),
     ("api", 1),
     ("config", 1),
     ("telemetry", 1),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Usage;
+use crate::machine::{ThreadUsage, Usage};
 use crate::measure::{ErrorClass, Measure, Series, share};
 
 /// What is tolerated of the generator.
@@ -80,22 +80,14 @@ pub fn judge(series: &Series, usage: &Usage, rules: &Rules) -> Verdict {
             tolerated.as_secs_f64() * 1e3
         ));
     }
-    let busiest = usage
-        .threads
-        .iter()
-        .map(|thread| thread.busy)
-        .fold(0.0, f64::max);
-    if busiest > rules.busy {
+    let busy = worst(&usage.threads, |thread| thread.busy);
+    if busy > rules.busy {
         reasons.push(format!(
             "a thread of the generator used {:.0} % of a core: it limits the load",
-            busiest * 100.0
+            busy * 100.0
         ));
     }
-    let waited = usage
-        .threads
-        .iter()
-        .map(|thread| thread.waited)
-        .fold(0.0, f64::max);
+    let waited = worst(&usage.threads, |thread| thread.waited);
     if waited > rules.waited {
         reasons.push(format!(
             "a thread of the generator waited {:.0} % of the time for a processor",
@@ -127,12 +119,15 @@ pub fn judge(series: &Series, usage: &Usage, rules: &Rules) -> Verdict {
     Verdict { reasons }
 }
 
+fn worst(threads: &[ThreadUsage], share: impl Fn(&ThreadUsage) -> f64) -> f64 {
+    threads.iter().map(share).fold(0.0, f64::max)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::machine::ThreadUsage;
     use crate::measure::{Outcome, Recorder, Sample};
 
     fn series(fill: impl Fn(&Recorder)) -> Series {

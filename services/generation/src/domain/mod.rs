@@ -11,7 +11,6 @@ pub mod marks;
 pub mod passage;
 pub mod prompt;
 pub mod quotes;
-pub mod random;
 pub mod rank;
 pub mod sanitize;
 pub mod simulate;

@@ -1,7 +1,8 @@
 //! What a provider is asked: turns of a conversation, and the passages that an answer may rest on.
 
+use touchstone_simulated_model::Random;
+
 use super::passage::Passage;
-use super::random::Random;
 use super::tokens::estimate;
 
 /// Who speaks.

@@ -4,67 +4,14 @@ mod writer;
 
 use std::time::Duration;
 
+use touchstone_simulated_model::{Profile, Random, by_share};
 use touchstone_text::{Language, detect};
 
 use super::abstain;
 use super::extract::{Limits, extract};
 use super::prompt::Prompt;
-use super::random::Random;
 use super::tokens::pieces;
 use writer::{Writer, flatten_lines};
-
-/// Delays of a kind of model: log-normal, with rare stalls.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Profile {
-    /// Its name.
-    pub name: &'static str,
-    /// Median milliseconds to the first token.
-    pub first_token_ms: f64,
-    /// Deviation of the logarithm of it.
-    pub first_token_sigma: f64,
-    /// Milliseconds more per thousand tokens of the prompt.
-    pub prompt_ms_per_1000: f64,
-    /// Median milliseconds between tokens.
-    pub gap_ms: f64,
-    /// Deviation of the logarithm of it.
-    pub gap_sigma: f64,
-    /// Share of the gaps that are stalls.
-    pub stall_rate: f64,
-    /// Median milliseconds of a stall.
-    pub stall_ms: f64,
-}
-
-const fn profile(name: &'static str, first_token_ms: f64, gap_ms: f64) -> Profile {
-    Profile {
-        name,
-        first_token_ms,
-        first_token_sigma: 0.5,
-        prompt_ms_per_1000: first_token_ms / 10.0,
-        gap_ms,
-        gap_sigma: 0.3,
-        stall_rate: 0.001,
-        stall_ms: 1_500.0,
-    }
-}
-
-/// The known profiles.
-///
-/// Medians after the published figures of llmsim 0.4 and of llm-d-inference-sim's latency notes.
-pub const PROFILES: &[Profile] = &[
-    Profile {
-        stall_rate: 0.0,
-        ..profile("instant", 0.0, 0.0)
-    },
-    profile("gpt-4o", 400.0, 25.0),
-    profile("gpt-5", 600.0, 40.0),
-    profile("gpt-5-mini", 300.0, 20.0),
-    profile("o-series", 2_000.0, 30.0),
-    profile("haiku", 200.0, 15.0),
-    profile("sonnet", 500.0, 30.0),
-    profile("8b-h100", 90.0, 12.0),
-    profile("8b-l40s", 230.0, 30.0),
-    profile("70b-h100x4", 320.0, 32.0),
-];
 
 /// Faults in the citations, each a share of the claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -186,35 +133,25 @@ impl Author<'_> {
     }
 
     fn wait(&self, at: usize, prompt_tokens: u32, random: &mut Random) -> Duration {
-        let profile = &self.profile;
-        let millis = if at == 0 {
-            let reading = profile.prompt_ms_per_1000 * f64::from(prompt_tokens) / 1000.0;
-            reading + random.log_normal(profile.first_token_ms, profile.first_token_sigma)
-        } else if random.chance(profile.stall_rate) {
-            random.log_normal(profile.stall_ms, 0.5)
+        if at == 0 {
+            self.profile.first_token(prompt_tokens, random)
         } else {
-            random.log_normal(profile.gap_ms, profile.gap_sigma)
-        };
-        Duration::from_secs_f64(millis / 1000.0)
+            self.profile.gap(random)
+        }
     }
 
     fn failure(&self, pieces: usize, random: &mut Random) -> Option<Failure> {
         let draw = random.unit();
         let after = 1 + random.below(pieces.saturating_sub(1));
-        let ErrorRates {
-            rate_limited,
-            server_error,
-            cut,
-        } = self.errors;
-        if draw < rate_limited {
-            Some(Failure::RateLimited(Duration::from_secs(1)))
-        } else if draw < rate_limited + server_error {
-            Some(Failure::ServerError)
-        } else if draw < rate_limited + server_error + cut {
-            Some(Failure::Cut(after))
-        } else {
-            None
-        }
+        let shares = [
+            (
+                self.errors.rate_limited,
+                Failure::RateLimited(Duration::from_secs(1)),
+            ),
+            (self.errors.server_error, Failure::ServerError),
+            (self.errors.cut, Failure::Cut(after)),
+        ];
+        by_share(draw, &shares)
     }
 
     fn claims(&self, prompt: &Prompt, random: &mut Random) -> Vec<ScriptedClaim> {
@@ -249,21 +186,14 @@ impl Author<'_> {
     }
 
     fn draw_fault(&self, random: &mut Random) -> Option<Fault> {
-        let mut draw = random.unit();
-        let faults = [
-            (Fault::FabricatedId, self.faults.fabricated_id),
-            (Fault::Misattributed, self.faults.misattributed),
-            (Fault::Frankenquote, self.faults.frankenquote),
-            (Fault::NumberFlip, self.faults.number_flip),
-            (Fault::Ungrounded, self.faults.ungrounded),
+        let shares = [
+            (self.faults.fabricated_id, Fault::FabricatedId),
+            (self.faults.misattributed, Fault::Misattributed),
+            (self.faults.frankenquote, Fault::Frankenquote),
+            (self.faults.number_flip, Fault::NumberFlip),
+            (self.faults.ungrounded, Fault::Ungrounded),
         ];
-        for (fault, rate) in faults {
-            if draw < rate {
-                return Some(fault);
-            }
-            draw -= rate;
-        }
-        None
+        by_share(random.unit(), &shares)
     }
 }
 

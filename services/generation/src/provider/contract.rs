@@ -1,11 +1,12 @@
 //! What every provider must do, run on all of them; and what only a server over HTTP can do wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use touchstone_simulated_model::Slots;
 use wiremock::matchers::{body_partial_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -33,7 +34,7 @@ fn config() -> Config {
 }
 
 fn slots(total: usize) -> Slots {
-    Slots::new(total, 8, Gauge::default(), Gauge::default())
+    Slots::new(total, 8, Arc::new(()))
 }
 
 fn simulated(slots: Slots) -> Simulated {
@@ -200,7 +201,7 @@ async fn simulated_delays_pass_in_virtual_time_and_repeat() {
 async fn simulated_answers_wait_their_turn_and_refuse_when_the_queue_is_full() {
     let mut config = config();
     config.simulated.profile = "gpt-4o".into();
-    let slots = Slots::new(1, 1, Gauge::default(), Gauge::default());
+    let slots = Slots::new(1, 1, Arc::new(()));
     let provider = Simulated::new(config.simulated, config.extractive.into(), slots.clone());
     let first = provider.generate(prompt(500)).await.unwrap();
     let mut second = provider.generate(prompt(500)).await.unwrap();

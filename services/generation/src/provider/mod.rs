@@ -4,7 +4,6 @@ mod error;
 mod extractive;
 mod guard;
 mod openai;
-mod queue;
 mod registry;
 mod simulated;
 mod sse;
@@ -16,7 +15,6 @@ pub use error::Error;
 pub use extractive::Extractive;
 pub use guard::{Guard, guard};
 pub use openai::OpenAi;
-pub use queue::Slots;
 pub use registry::{Entry, Registry};
 pub use simulated::Simulated;
 

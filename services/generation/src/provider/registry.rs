@@ -4,9 +4,10 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 use touchstone_error::Classify;
+use touchstone_simulated_model::Slots;
 
 use super::guard::accepted;
-use super::{Delta, Deltas, Error, Extractive, Guard, OpenAi, Provider, Simulated, Slots, guard};
+use super::{Delta, Deltas, Error, Extractive, Guard, OpenAi, Provider, Simulated, guard};
 use crate::config::{Config, LimitsConfig};
 use crate::domain::prompt::Prompt;
 use crate::metrics::{FailureLabels, Metrics, ProviderLabel};
@@ -34,12 +35,7 @@ impl Registry {
         let mut providers: Vec<Arc<dyn Provider>> = vec![Arc::new(Extractive::new(limits))];
         if config.simulated.enabled {
             let simulated = &config.simulated;
-            let slots = Slots::new(
-                simulated.slots,
-                simulated.queue,
-                metrics.slots_busy.clone(),
-                metrics.slots_waiting.clone(),
-            );
+            let slots = Slots::new(simulated.slots, simulated.queue, Arc::new(metrics.clone()));
             providers.push(Arc::new(Simulated::new(simulated.clone(), limits, slots)));
         }
         if let Some(openai) = OpenAi::new(config.openai.clone())? {

@@ -2,15 +2,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, stream};
+use touchstone_simulated_model::{PROFILES, Profile, Slot, Slots, Turn, under_load};
 
-use super::queue::Slot;
-use super::{Delta, Deltas, Error, Finish, Provider, Slots, Usage};
+use super::{Delta, Deltas, Error, Finish, Provider, Usage};
 use crate::config::SimulatedConfig;
 use crate::domain::extract::Limits;
 use crate::domain::prompt::Prompt;
-use crate::domain::simulate::{Author, Failure, PROFILES, Profile, Script};
+use crate::domain::simulate::{Author, Failure, Script};
 
 /// Behaves like a loaded language model: grounded text, queues, delays and failures, all by seed.
 #[derive(Debug)]
@@ -24,10 +23,7 @@ pub struct Simulated {
 impl Simulated {
     /// A provider after the configuration; an unknown profile counts as `instant`.
     pub fn new(config: SimulatedConfig, limits: Limits, slots: Slots) -> Self {
-        let named = PROFILES
-            .iter()
-            .find(|profile| profile.name == config.profile);
-        let profile = named.copied().unwrap_or(PROFILES[0]);
+        let profile = Profile::named(&config.profile).unwrap_or(PROFILES[0]);
         Self {
             config,
             profile,
@@ -58,7 +54,7 @@ impl Simulated {
 struct Answer {
     slots: Slots,
     load_factor: f64,
-    turn: Option<BoxFuture<'static, Option<Slot>>>,
+    turn: Option<Turn>,
     slot: Option<Slot>,
     pieces: VecDeque<(Duration, String)>,
     /// Pieces until the stream breaks.
@@ -98,7 +94,7 @@ impl Answer {
             ));
         };
         // A full house writes more slowly; alone, at the drawn pace.
-        let wait = wait.mul_f64(1.0 + self.load_factor * self.slots.load());
+        let wait = under_load(wait, self.load_factor, self.slots.load());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }

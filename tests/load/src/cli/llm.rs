@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::LlmSimArgs;
 use super::{DONE, MISSED, Surroundings, USAGE, note, out};
-use crate::llm::{Faults, Model, PROFILES, Prediction, Simulator, predict, rate_for};
+use crate::llm::{Faults, Model, PROFILES, Prediction, Profile, Simulator, predict, rate_for};
 use crate::measure::Measure;
 use crate::report::Report;
 use crate::runner::{self, Options};
@@ -26,7 +26,7 @@ const CLOSE: f64 = 0.05;
 
 /// Serves the simulator, or checks it against its own prediction. Returns the exit code.
 pub async fn llm_sim(args: &LlmSimArgs, surroundings: &Surroundings) -> u8 {
-    let Some(profile) = PROFILES.iter().find(|profile| profile.name == args.profile) else {
+    let Some(profile) = Profile::named(&args.profile) else {
         let known: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
         note(&format!(
             "error: there is no profile `{}`; there are {}",
@@ -53,7 +53,7 @@ pub async fn llm_sim(args: &LlmSimArgs, surroundings: &Surroundings) -> u8 {
         return USAGE;
     }
     let model = Model {
-        profile: *profile,
+        profile,
         slots: args.slots as usize,
         queue: args.queue as usize,
         load_factor: args.load_factor,

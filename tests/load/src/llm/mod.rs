@@ -6,5 +6,6 @@ mod profile;
 mod server;
 
 pub use predict::{Prediction, predict, rate_for, replay};
-pub use profile::{Fault, Faults, Model, PROFILES, Profile, Script};
+pub use profile::{Fault, Faults, Model, Script};
 pub use server::Simulator;
+pub use touchstone_simulated_model::{PROFILES, Profile};

@@ -139,7 +139,9 @@ pub fn rate_for(model: &Model, utilisation: f64, prompt_tokens: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::profile::{Faults, PROFILES, Profile};
+    use touchstone_simulated_model::{PROFILES, Profile};
+
+    use super::super::profile::Faults;
     use super::*;
 
     fn model(slots: usize, load_factor: f64) -> Model {

@@ -4,7 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashSet, VecDeque};
 use std::fmt::Write;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -16,8 +16,8 @@ use futures_util::{Stream, StreamExt, stream};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use touchstone_simulated_model::{Slot, Slots};
 
 use super::profile::{Fault, Model, Script};
 
@@ -33,8 +33,7 @@ pub struct Simulator(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     model: Model,
-    slots: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    slots: Slots,
     cache: Mutex<(HashSet<u64>, VecDeque<u64>)>,
     requests: AtomicU64,
     answered: AtomicU64,
@@ -48,9 +47,8 @@ impl Simulator {
     /// A model that nobody has asked yet.
     pub fn new(model: Model) -> Self {
         Self(Arc::new(Inner {
-            slots: Arc::new(Semaphore::new(model.slots)),
+            slots: Slots::new(model.slots, model.queue, Arc::new(())),
             model,
-            waiting: AtomicUsize::new(0),
             cache: Mutex::default(),
             requests: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -72,10 +70,6 @@ impl Simulator {
             .with_state(self.clone())
     }
 
-    fn busy(&self) -> usize {
-        self.0.model.slots - self.0.slots.available_permits().min(self.0.model.slots)
-    }
-
     /// Tokens of a prompt, and how many of them are in the cache by now.
     fn read(&self, prompt: &str) -> (usize, usize) {
         let tokens = prompt.len().div_ceil(4);
@@ -95,33 +89,6 @@ impl Simulator {
             known.remove(&oldest);
         }
         (tokens, 0)
-    }
-
-    /// A place in the queue, then a slot; `None` when the queue is full.
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        let slots = Arc::clone(&self.0.slots);
-        if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
-            return Some(slot);
-        }
-        let room = self.0.model.queue;
-        let more = |waiting: usize| (waiting < room).then_some(waiting + 1);
-        self.0
-            .waiting
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
-            .ok()?;
-        let place = Place(&self.0.waiting);
-        let slot = slots.acquire_owned().await.ok();
-        drop(place);
-        slot
-    }
-}
-
-/// A place in the queue, until it is dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -179,7 +146,11 @@ async fn chat(State(simulator): State<Simulator>, body: Bytes) -> Response {
         }
         _ => {}
     }
-    let Some(slot) = simulator.slot().await else {
+    let slot = match inner.slots.queue() {
+        Some(turn) => turn.await,
+        None => None,
+    };
+    let Some(slot) = slot else {
         inner.refused.fetch_add(1, Ordering::Relaxed);
         return busy_answer("the queue is full");
     };
@@ -246,13 +217,13 @@ fn words(prompt: &str, script: &Script) -> Vec<String> {
 /// Delivers the answer; the slot is free when the stream has ended or is dropped.
 fn pieces(
     simulator: Simulator,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
     script: Script,
     words: Vec<String>,
 ) -> impl Stream<Item = Piece> + Send {
     struct Delivery {
         simulator: Simulator,
-        _slot: OwnedSemaphorePermit,
+        _slot: Slot,
         script: Script,
         words: std::vec::IntoIter<String>,
         sent: usize,
@@ -279,7 +250,7 @@ fn pieces(
             own.script.gaps[own.sent - 1]
         };
         // From moment to moment, not pause after pause: what timers add does not add up.
-        own.due += inner.model.under_load(delay, own.simulator.busy());
+        own.due += inner.model.under_load(delay, inner.slots.busy());
         tokio::time::sleep_until(own.due).await;
         let at = own.sent;
         own.sent += 1;
@@ -348,11 +319,11 @@ async fn metrics(State(simulator): State<Simulator>) -> String {
             inner.model.profile.name
         );
     };
-    metric("gauge", "num_requests_running", simulator.busy() as u64);
+    metric("gauge", "num_requests_running", inner.slots.busy() as u64);
     metric(
         "gauge",
         "num_requests_waiting",
-        inner.waiting.load(Ordering::SeqCst) as u64,
+        inner.slots.waiting() as u64,
     );
     let counters = [
         ("request_total", &inner.requests),

@@ -13,7 +13,7 @@ fn author(seed: u64, faults: CitationFaults) -> Author<'static> {
     Author {
         model: "gpt-4o",
         seed,
-        profile: PROFILES[1],
+        profile: Profile::named("gpt-4o").unwrap(),
         faults,
         errors: ErrorRates::default(),
         limits: LIMITS,

@@ -1,11 +1,11 @@
 //! Phrases claims, and spoils them on purpose.
 
+use touchstone_simulated_model::Random;
 use touchstone_text::{Language, sentences};
 
 use super::Fault;
 use crate::domain::extract::flatten;
 use crate::domain::passage::Passage;
-use crate::domain::random::Random;
 
 /// Phrases claims over a context.
 pub(super) struct Writer<'a> {
