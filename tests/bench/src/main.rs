@@ -29,9 +29,12 @@ struct Args {
     /// Chunks in the index for ingest and search on real servers
     #[arg(long, default_value_t = 20_000)]
     real_chunks: usize,
-    /// Only these areas: quality, gate, dense, start, load, relay, distributed, recovery
+    /// Only these areas: quality, gate, dense, start, load, relay, distributed, recovery, users
     #[arg(long, value_name = "AREA")]
     only: Vec<String>,
+    /// Where the report of the thousand users is written
+    #[arg(long, default_value = "load-reports", value_name = "DIR")]
+    reports: PathBuf,
     /// The stack's binary [default: `touchstone` beside this one]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -59,7 +62,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     if args.wants("relay") {
         real::relay::run(&mut table).await?;
     }
-    if ["start", "load", "distributed", "recovery"]
+    if ["start", "load", "distributed", "recovery", "users"]
         .iter()
         .any(|area| args.wants(area))
     {
@@ -83,6 +86,9 @@ async fn processes(args: &Args, binary: &Path, table: &mut Table) -> anyhow::Res
     }
     if args.wants("recovery") {
         real::recovery(binary, table).await?;
+    }
+    if args.wants("users") {
+        real::users(binary, &args.reports, table).await?;
     }
     Ok(())
 }

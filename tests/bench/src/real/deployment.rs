@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use touchstone_stack::Service;
-use touchstone_test_services::Exclusive;
+use touchstone_test_services::{Exclusive, Kind};
 
 use crate::system::{SETTINGS, Session, session};
 
@@ -46,6 +46,14 @@ impl Servers {
         Self {
             qdrant: Some(qdrant),
             ..self
+        }
+    }
+
+    /// With Qdrant where there is one.
+    pub async fn with_qdrant_if_there(self) -> Self {
+        match Exclusive::start(Kind::Qdrant).await {
+            Some(qdrant) => self.with(qdrant),
+            None => self,
         }
     }
 
@@ -106,6 +114,17 @@ impl Deployment {
         }
         deployment.user = register(&gateway).await?;
         Ok(deployment)
+    }
+
+    /// Tells the processes that start from now on.
+    pub fn set(&mut self, name: &'static str, value: String) {
+        self.environment.push((name, value));
+    }
+
+    /// Starts a service's process and waits until it is ready.
+    pub async fn start_again(&mut self, service: Service) -> anyhow::Result<()> {
+        self.spawn(service)?;
+        self.ready(service).await
     }
 
     /// Starts a service's process.

@@ -4,6 +4,7 @@ mod deployment;
 mod ingest;
 mod recovery;
 pub mod relay;
+mod users;
 
 use std::path::Path;
 
@@ -39,10 +40,17 @@ pub async fn recovery(binary: &Path, table: &mut Table) -> anyhow::Result<()> {
         table.skipped("recovery after faults", "a server is missing");
         return Ok(());
     };
-    let servers = match Exclusive::start(Kind::Qdrant).await {
-        Some(qdrant) => servers.with(qdrant),
-        None => servers,
-    };
+    let servers = servers.with_qdrant_if_there().await;
     let deployment = Deployment::start(binary, &servers).await?;
     recovery::run(deployment, &servers, table).await
+}
+
+/// A thousand users, and a report of them in the folder `reports`.
+pub async fn users(binary: &Path, reports: &Path, table: &mut Table) -> anyhow::Result<()> {
+    let Some(servers) = Servers::start().await else {
+        table.skipped("1000 users on real servers", "a server is missing");
+        return Ok(());
+    };
+    let servers = servers.with_qdrant_if_there().await;
+    users::run(binary, &servers, reports, table).await
 }

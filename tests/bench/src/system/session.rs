@@ -28,6 +28,11 @@ impl Session {
         &self.gateway
     }
 
+    /// What says who it is.
+    pub fn credential(&self) -> &str {
+        &self.credential.1
+    }
+
     /// A request as this user.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let (header, value) = &self.credential;
