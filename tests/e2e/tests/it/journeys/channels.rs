@@ -29,8 +29,9 @@ async fn found(client: &Client, query: &str, wanted: impl Fn(&[Value]) -> bool) 
 }
 
 fn links(hits: &[Value]) -> Vec<&str> {
-    let link = |hit: &Value| hit["metadata"]["url"].as_str();
-    hits.iter().filter_map(link).collect()
+    hits.iter()
+        .filter_map(|hit| hit["metadata"]["url"].as_str())
+        .collect()
 }
 
 pub async fn posts_are_parsed_found_and_cited_with_a_link(base: &str) {
