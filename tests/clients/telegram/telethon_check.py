@@ -1,11 +1,12 @@
 """Telethon, a client that nobody here wrote, against the simulated data centre.
 
 Every method's decoded object is compared with what the control API says is true. Usage:
-telethon_check.py CONTROL_URL
+SESSION=… telethon_check.py CONTROL_URL, both as `touchstone tg-sim` prints them
 """
 
 import asyncio
 import json
+import os
 import sys
 import urllib.request
 
@@ -315,8 +316,7 @@ async def transports(world):
 
 
 async def main():
-    overview = control("/")
-    me = client(StringSession(overview["session"]))
+    me = client(StringSession(os.environ["SESSION"]))
     await me.connect()
     assert await me.is_user_authorized()
     world = World(me)
@@ -329,8 +329,8 @@ async def main():
             failed += 1
             print(f"FAILED  {name}: {type(error).__name__}: {error}")
     called = {call["method"] for call in control("/calls") if call["outcome"] == "ok"}
-    missing = sorted(set(overview["methods"]) - called)
-    print(f"{len(called & set(overview['methods']))} of {len(overview['methods'])} methods answered")
+    missing = sorted(set(world.overview["methods"]) - called)
+    print(f"{len(called & set(world.overview['methods']))} of {len(world.overview['methods'])} methods answered")
     if missing:
         failed += 1
         print(f"FAILED  never answered: {', '.join(missing)}")

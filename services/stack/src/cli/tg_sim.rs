@@ -43,6 +43,7 @@ pub(crate) async fn run(args: &TgSimArgs, cli: &Cli, out: Out) -> anyhow::Result
             "a Telegram data centre listens on {address}; what happens in it: {control}"
         ));
         out.line(format!("SESSION={session}"));
+        out.line(format!("CONTROL={control}"));
     }
     signal.received().await;
     life.shutdown(GRACE).await;
