@@ -106,5 +106,6 @@ pub fn edge(config: &Config, registry: &Registry) -> Result<Edge, TlsError> {
         streams: edge.streams,
         tls,
         metrics,
+        ..Edge::default()
     })
 }

@@ -68,7 +68,7 @@ impl Endpoint {
     }
 
     /// Sends a request. A kept connection that turns out to be closed before anything of the request
-    /// was written is replaced by another one.
+    /// was written is replaced by another one; a fresh one that is closed so soon was none.
     pub async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path
@@ -86,7 +86,8 @@ impl Endpoint {
                 Ok(response) => return Ok(self.keeping(response, connection)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if kept => request = unsent,
-                    _ => return Err(TransportError::Broken(error.into_error())),
+                    Some(_) => return Err(TransportError::Connect(error.into_error().into())),
+                    None => return Err(TransportError::Broken(error.into_error())),
                 },
             }
         }

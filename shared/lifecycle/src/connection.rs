@@ -47,6 +47,8 @@ pub(crate) struct State {
     /// Requests taken back, less those that ended.
     resets: AtomicU64,
     http2: AtomicBool,
+    /// Whether the server stops: every answer is the last one of its connection.
+    leaving: AtomicBool,
     /// One more than the request, counted from 0, that states its length in two ways.
     two_lengths: AtomicU64,
     /// What is left of the body of the last request of HTTP/1, which nobody wants, and one more.
@@ -76,6 +78,7 @@ impl State {
             ended: AtomicU64::new(0),
             resets: AtomicU64::new(0),
             http2: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             two_lengths: AtomicU64::new(0),
             unread: AtomicU64::new(0),
             handed: Mutex::default(),
@@ -115,6 +118,15 @@ impl State {
     pub fn asked(&self, number: u64) {
         let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         handed.remove(&number);
+    }
+
+    /// Answers are the last ones from now on; returns when nobody need be waited for any more.
+    async fn farewell(&self) {
+        self.leaving.store(true, Ordering::Release);
+        // HTTP/2 has words of its own for this.
+        if !self.http2.load(Ordering::Acquire) {
+            Box::pin(sleep(self.edge.farewell)).await;
+        }
     }
 
     fn look(&self) -> Verdict {
@@ -181,6 +193,7 @@ pub(crate) async fn drive<I>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let state = Arc::new(State::new(edge));
+    state.leaving.store(stop.is_cancelled(), Ordering::Release);
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&state), place));
     let service = service_fn({
         let state = Arc::clone(&state);
@@ -188,7 +201,10 @@ pub(crate) async fn drive<I>(
     });
     let mut connection = pin!(server.serve_connection_with_upgrades(io, service));
     let mut timer = pin!(sleep(state.edge.head_timeout));
-    let mut stopped = pin!(stop.cancelled());
+    let mut stopped = pin!(async {
+        stop.cancelled().await;
+        state.farewell().await;
+    });
     let (mut stopping, mut retired) = (false, false);
     loop {
         tokio::select! {
@@ -270,7 +286,8 @@ async fn answer(
         return Ok(response.map(|body| Body::new(HandedBody::new(body, state, number))));
     }
     // The client must not send its next request behind a body that is thrown away.
-    if last || state.much_unread() || pace.is_some_and(|pace| pace.too_slow()) {
+    let leaving = state.leaving.load(Ordering::Acquire);
+    if last || leaving || state.much_unread() || pace.is_some_and(|pace| pace.too_slow()) {
         return Ok(closing(response));
     }
     Ok(response)

@@ -19,6 +19,10 @@ pub struct Edge {
     pub head_timeout: Duration,
     /// Longest time between two requests.
     pub idle_timeout: Duration,
+    /// How long a client of HTTP/1 may still ask on an open connection once the server stops; the
+    /// answer tells it that it is the last one. A connection that is closed at once may be in use
+    /// already: its client cannot tell whether the request was seen.
+    pub farewell: Duration,
     /// Longest silence inside the body of a request.
     pub body_silence: Duration,
     /// Least bytes per second of the body of a request, once `body_grace` has passed.
@@ -44,6 +48,7 @@ impl Default for Edge {
             connections_per_address: usize::MAX,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            farewell: Duration::from_millis(250),
             body_silence: Duration::from_secs(30),
             body_rate: 240,
             body_grace: Duration::from_secs(10),

@@ -32,8 +32,9 @@ impl Lifecycle {
 
     /// Serves `router` on `listener` within the limits of `edge`.
     ///
-    /// The soft stop closes the listener and lets requests in flight finish; the hard stop drops
-    /// them. An accept that fails does not end the loop.
+    /// The soft stop closes the listener and lets requests in flight finish, also those that are on
+    /// their way over connections that are open or wait to be accepted; the hard stop drops them. An
+    /// accept that fails does not end the loop.
     pub fn serve_edge(&self, listener: Listener, router: Router, edge: Edge) {
         let life = self.clone();
         if let Some(tls) = edge.tls.clone() {
@@ -44,28 +45,28 @@ impl Lifecycle {
             let server = server(&edge);
             let admission = Admission::new(edge.clone());
             let (edge, stop) = (Arc::new(edge), life.soft_stop());
+            let admit = |stream: TcpStream, peer: SocketAddr| match admission.admit(peer.ip()) {
+                Ok(place) => {
+                    let (edge, server) = (Arc::clone(&edge), server.clone());
+                    life.connection(stream, peer, place, edge, server, router.clone());
+                }
+                Err(reason) => {
+                    edge.metrics.count(reason);
+                    refuse(&stream, peer, &edge);
+                }
+            };
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.socket.accept() => accepted,
                     () = stop.cancelled() => break,
                 };
-                let (stream, peer) = match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        pause_after(listener.name, &error).await;
-                        continue;
-                    }
-                };
-                match admission.admit(peer.ip()) {
-                    Ok(place) => {
-                        let (edge, server) = (Arc::clone(&edge), server.clone());
-                        life.connection(stream, peer, place, edge, server, router.clone());
-                    }
-                    Err(reason) => {
-                        edge.metrics.count(reason);
-                        refuse(&stream, peer, &edge);
-                    }
+                match accepted {
+                    Ok((stream, peer)) => admit(stream, peer),
+                    Err(error) => pause_after(listener.name, &error).await,
                 }
+            }
+            for (stream, peer) in listener.waiting() {
+                admit(stream, peer);
             }
         });
     }

@@ -4,6 +4,7 @@
 mod descriptors;
 mod http1;
 mod http2;
+mod stopping;
 mod tls;
 
 use std::net::SocketAddr;
