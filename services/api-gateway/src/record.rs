@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::Method;
 use touchstone_api::analytics::{Record, RequestRecord};
 use touchstone_types::TenantId;
+use touchstone_web::method_name;
 
 use crate::chain::Next;
 use crate::gateway::Gateway;
@@ -34,7 +34,7 @@ pub(crate) async fn observe(gateway: &Gateway, mut request: Request, next: Next<
         return next.run(request).await;
     };
     let channel = channel(path);
-    let method = name(request.method());
+    let method = method_name(request.method());
     let owner = Owner::default();
     request.extensions_mut().insert(owner.clone());
     let started = Instant::now();
@@ -51,20 +51,6 @@ pub(crate) async fn observe(gateway: &Gateway, mut request: Request, next: Next<
         channel,
     }));
     response
-}
-
-/// Methods beyond the usual ones come from outside and are not repeated.
-fn name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
 }
 
 /// The channel that a path is about, when its name looks like one.
@@ -100,6 +86,5 @@ mod tests {
             assert_eq!(channel(other), None, "{other}");
         }
         assert_eq!(channel(&format!("/channels/{}", "x".repeat(65))), None);
-        assert_eq!(name(&Method::from_bytes(b"BREW").unwrap()), "other");
     }
 }

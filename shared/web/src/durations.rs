@@ -10,11 +10,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use touchstone_telemetry::Scope;
 
-/// Labels of the histogram; the route is its pattern, so the set is bounded.
+/// Labels of the histogram; the route is its pattern and the method a known one, so the set is
+/// bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     route: String,
-    method: String,
+    method: &'static str,
     status: u16,
 }
 
@@ -27,7 +28,7 @@ pub(crate) struct RequestDurations {
 }
 
 /// Histograms of one route: a handful, for which a list is faster than a map.
-type Known = Vec<(Method, StatusCode, Histogram)>;
+type Known = Vec<(&'static str, StatusCode, Histogram)>;
 
 impl RequestDurations {
     pub fn new(scope: &Scope) -> Self {
@@ -42,7 +43,7 @@ impl RequestDurations {
     }
 
     pub fn observe(&self, route: &str, method: &Method, status: StatusCode, elapsed: Duration) {
-        let seconds = elapsed.as_secs_f64();
+        let (seconds, method) = (elapsed.as_secs_f64(), method_name(method));
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(histogram) = find(&known, route, method, status) {
             return histogram.observe(seconds);
@@ -50,7 +51,7 @@ impl RequestDurations {
         drop(known);
         let labels = Labels {
             route: route.to_owned(),
-            method: method.to_string(),
+            method,
             status: status.as_u16(),
         };
         let histogram = self.family.get_or_create(&labels).clone();
@@ -58,21 +59,36 @@ impl RequestDurations {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if find(&known, route, method, status).is_none() {
             let known = known.entry(labels.route).or_default();
-            known.push((method.clone(), status, histogram));
+            known.push((method, status, histogram));
         }
+    }
+}
+
+/// The name of a method in metrics and records. Those beyond the usual ones come from outside and are
+/// not repeated: there may be as many as a client likes.
+pub fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 
 fn find<'a>(
     known: &'a HashMap<String, Known>,
     route: &str,
-    method: &Method,
+    method: &str,
     status: StatusCode,
 ) -> Option<&'a Histogram> {
     let of_route = known.get(route)?;
     let found = of_route
         .iter()
-        .find(|(own, code, _)| own == method && *code == status);
+        .find(|(own, code, _)| *own == method && *code == status);
     found.map(|(_, _, histogram)| histogram)
 }
 
@@ -108,5 +124,21 @@ mod tests {
             let line = format!("seconds_count{{{labels}}} {count}");
             assert!(text.contains(&line), "{line} is not in {text}");
         }
+    }
+
+    #[test]
+    fn methods_that_clients_invent_share_one_count() {
+        let scope = Metrics::new().scope("sample");
+        let durations = RequestDurations::new(&scope);
+        for number in 0..100 {
+            let method = Method::from_bytes(format!("INVENTED{number}").as_bytes()).unwrap();
+            durations.observe("unmatched", &method, StatusCode::NOT_FOUND, Duration::ZERO);
+        }
+        let text = scope.encode();
+        assert!(!text.contains("INVENTED"), "{text}");
+        let line = "seconds_count{route=\"unmatched\",method=\"other\",status=\"404\"} 100";
+        assert!(text.contains(line), "{text}");
+        let known = durations.known.read().unwrap();
+        assert_eq!(known["unmatched"].len(), 1);
     }
 }

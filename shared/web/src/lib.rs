@@ -15,6 +15,7 @@ mod surface;
 
 pub use boundary::Boundary;
 pub use caller::{Caller, OptionalCaller};
+pub use durations::method_name;
 pub use extract::{AppJson, AppPath, AppQuery, RequestError};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use surface::{HealthReport, Surface};
