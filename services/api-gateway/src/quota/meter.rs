@@ -22,12 +22,14 @@ const MORE: u64 = 64;
 /// What the services say that an answer took.
 const USAGE: &[u8] = b"\"total_tokens\":";
 
-/// Tokens that a request probably takes: its own, and those of the answer.
+/// Tokens that a request probably takes: its own, and those of the answer. No limit is larger than
+/// this, so that whoever asks for more gets all that is left.
 pub(crate) fn estimate(body: &[u8]) -> u64 {
     let own = (body.len() as u64).div_ceil(TOKEN_BYTES);
     let asked = serde_json::from_slice::<serde_json::Value>(body).ok();
     let asked = asked.and_then(|body| body.get("max_tokens")?.as_u64());
-    own + asked.unwrap_or(ANSWER)
+    let tokens = own.saturating_add(asked.unwrap_or(ANSWER));
+    tokens.min(u64::from(u32::MAX))
 }
 
 /// A caller's budget of tokens during one request. One that is dropped before it was settled gives
@@ -59,7 +61,7 @@ impl Budget {
         }
         let (store, policy) = (Arc::clone(&self.store), Arc::clone(&self.policy));
         let subject = Arc::clone(&self.subject);
-        self.life.spawn("quota.settle", async move {
+        self.life.spawn_for_client("quota.settle", async move {
             if used > total {
                 let _ = reserve(&*store, &subject, &policy, used - total).await;
                 return;

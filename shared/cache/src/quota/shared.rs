@@ -203,20 +203,23 @@ impl RedisQuotas {
     }
 
     async fn end_leases(&self) {
-        for subject in taken(&self.leased) {
-            let now = self.clock.now();
-            let known = self.book.with_known(&subject, |mirror| {
-                let rests = mirror.rests(now);
-                (rests, mirror.is_leased())
-            });
-            let (rests, leased) = known.unwrap_or_default();
-            for rest in rests {
-                self.give_back(&subject, rest).await;
-            }
-            if leased {
-                note(&self.leased, &subject);
-            }
-        }
+        // Many at a time: the next sign of life must not wait for all of them in turn.
+        futures_util::stream::iter(taken(&self.leased))
+            .for_each_concurrent(REPLAYS, async |subject| {
+                let now = self.clock.now();
+                let known = self.book.with_known(&subject, |mirror| {
+                    let rests = mirror.rests(now);
+                    (rests, mirror.is_leased())
+                });
+                let (rests, leased) = known.unwrap_or_default();
+                for rest in rests {
+                    self.give_back(&subject, rest).await;
+                }
+                if leased {
+                    note(&self.leased, &subject);
+                }
+            })
+            .await;
     }
 
     async fn give_back(&self, subject: &str, rest: Rest) {

@@ -136,4 +136,8 @@ fn a_text_cannot_tell_a_usage() {
 fn estimates_follow_the_request() {
     assert_eq!(estimate(b"{\"question\":\"abc\"}"), 5 + ANSWER);
     assert_eq!(estimate(b"{\"max_tokens\":100}"), 5 + 100);
+    for much in ["4294967296", "18446744073709551615"] {
+        let asked = format!("{{\"max_tokens\":{much}}}");
+        assert_eq!(estimate(asked.as_bytes()), u64::from(u32::MAX), "{much}");
+    }
 }
