@@ -64,14 +64,7 @@ impl ServiceClient {
         Req: Serialize + Sync,
         Resp: DeserializeOwned,
     {
-        let mut request = self.request(
-            Some(caller),
-            &caller.context,
-            Method::POST,
-            path,
-            Some(body),
-        )?;
-        request.extensions_mut().insert(Repeatable);
+        let request = self.reading(caller, path, body)?;
         self.exchange(&caller.context, request).await
     }
 
@@ -87,14 +80,7 @@ impl ServiceClient {
         Req: Serialize + Sync,
         Resp: DeserializeOwned,
     {
-        let mut request = self.request(
-            Some(caller),
-            &caller.context,
-            Method::POST,
-            path,
-            Some(body),
-        )?;
-        request.extensions_mut().insert(Repeatable);
+        let mut request = self.reading(caller, path, body)?;
         request.extensions_mut().insert(Hedgeable);
         self.exchange(&caller.context, request).await
     }
@@ -169,6 +155,19 @@ impl ServiceClient {
     /// Name of the service that is called.
     pub const fn service(&self) -> &'static str {
         self.to
+    }
+
+    /// A `POST` that only reads.
+    fn reading(
+        &self,
+        caller: &Caller,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Request<Body>, ClientError> {
+        let (context, body) = (&caller.context, Some(body));
+        let mut request = self.request(Some(caller), context, Method::POST, path, body)?;
+        request.extensions_mut().insert(Repeatable);
+        Ok(request)
     }
 
     fn request<Req: Serialize>(

@@ -134,8 +134,11 @@ impl World {
 
 #[tokio::test]
 async fn one_dead_instance_of_three_costs_no_caller_an_answer() {
+    let mut protection = Protection::default();
+    // What failed looks slow beside the others for a shorter time than it usually does.
+    protection.policies.balance.decay = Duration::from_millis(100);
     for fault in [Fault::Refuse, Fault::Reset] {
-        let world = World::new(3).await;
+        let world = World::with(3, &protection).await;
         for _ in 0..30 {
             world.read().await.unwrap();
         }
@@ -379,7 +382,10 @@ async fn a_search_at_a_silent_instance_is_answered_by_another_one() {
 
 #[tokio::test]
 async fn what_is_retried_and_who_is_ejected_is_shown_by_every_service() {
-    let world = World::new(2).await;
+    let mut protection = Protection::default();
+    // What failed looks slow beside the other one, and is asked seldom.
+    protection.policies.balance.decay = Duration::from_millis(100);
+    let world = World::with(2, &protection).await;
     let metrics = touchstone_telemetry::Metrics::new();
     world.mesh.show(&metrics);
     world.instances[0].then(&[503]);
