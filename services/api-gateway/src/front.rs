@@ -22,15 +22,12 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Sen
 /// The gateway as one service.
 #[derive(Clone)]
 pub(crate) struct Front {
-    inside: Inside,
+    inside: Arc<Parts>,
     /// The same with what only some clients ask for: CORS and compression.
     dressed: Arc<Router>,
 }
 
 /// Forwarded requests and the gateway's own pages.
-#[derive(Clone)]
-struct Inside(Arc<Parts>);
-
 struct Parts {
     gateway: Gateway,
     boundary: Boundary,
@@ -41,13 +38,17 @@ struct Parts {
 impl Front {
     /// Forwards within `boundary`; `own` answers everything else, within a boundary of its own.
     pub fn new(gateway: &Gateway, boundary: Boundary, own: Router) -> Self {
-        let inside = Inside(Arc::new(Parts {
+        let inside = Arc::new(Parts {
             gateway: gateway.clone(),
             boundary,
             patterns: Patterns::new(),
             own,
-        }));
-        let routes = Router::new().fallback_service(inside.clone());
+        });
+        let answering = Arc::clone(&inside);
+        let routes = Router::new().fallback(move |request| {
+            let inside = Arc::clone(&answering);
+            async move { inside.answer(request).await }
+        });
         let dressed = Arc::new(layers::around_everything(gateway, routes));
         Self { inside, dressed }
     }
@@ -58,7 +59,7 @@ impl Front {
             && !headers.contains_key(ACCEPT_ENCODING)
             && request.method() != Method::OPTIONS;
         if plain {
-            let mut response = self.inside.0.answer(request).await;
+            let mut response = self.inside.answer(request).await;
             let headers = response.headers_mut();
             layers::harden(headers);
             // Other clients may get another answer.
@@ -93,20 +94,5 @@ impl Service<Request> for Front {
     fn call(&mut self, request: Request) -> Answering {
         let front = self.clone();
         Box::pin(async move { Ok(front.answer(request).await) })
-    }
-}
-
-impl Service<Request> for Inside {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Answering {
-        let inside = Arc::clone(&self.0);
-        Box::pin(async move { Ok(inside.answer(request).await) })
     }
 }

@@ -2,6 +2,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use touchstone_web::responses::{BodyErrors, CallerErrors};
 use touchstone_web::{AppJson, Caller, Problem};
 
 use crate::gateway::Gateway;
@@ -15,12 +16,7 @@ use crate::quota::{Limits, Live};
     responses(
         (status = 200, body = Limits, headers(("ETag" = String, description = "Names this state"))),
         (status = 304, description = "As it was"),
-        (status = 401, description = "No credential that holds",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Not an operator",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests",
-            body = touchstone_api::Problem, content_type = "application/problem+json")))]
+        CallerErrors))]
 pub(super) async fn read(
     State(gateway): State<Gateway>,
     caller: Caller,
@@ -44,25 +40,10 @@ pub(super) async fn read(
     params(("If-Match" = String, Header, description = "The `ETag` of what is changed")),
     responses(
         (status = 200, body = Limits, headers(("ETag" = String, description = "Names the new state"))),
-        (status = 400, description = "No such document",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No credential that holds",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Not an operator",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
+        CallerErrors, BodyErrors,
         (status = 412, description = "Changed in the meantime",
             body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 415, description = "No JSON",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Against the rules",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
         (status = 428, description = "No `If-Match`",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests",
-            body = touchstone_api::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away",
             body = touchstone_api::Problem, content_type = "application/problem+json")))]
 pub(super) async fn change(
     State(gateway): State<Gateway>,

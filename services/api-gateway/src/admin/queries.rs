@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use touchstone_types::{TenantId, UserId};
+use touchstone_web::responses::{CallerErrors, QueryErrors};
 use touchstone_web::{AppJson, AppQuery, Caller, Problem, RequestError};
 use utoipa::{IntoParams, ToSchema};
 
@@ -40,7 +41,7 @@ pub(super) struct Decisions {
 
 /// Every refusal, retry and shed: by which policy, in which state, until when.
 #[utoipa::path(get, path = "/admin/decisions", tag = "admin", params(DecisionsQuery),
-    responses((status = 200, body = Decisions)))]
+    responses((status = 200, body = Decisions), CallerErrors, QueryErrors))]
 pub(super) async fn decisions(
     State(gateway): State<Gateway>,
     caller: Caller,
@@ -66,7 +67,9 @@ pub(super) async fn decisions(
 
 /// The services behind the gateway.
 #[utoipa::path(get, path = "/admin/upstreams", tag = "admin",
-    responses((status = 200, description = "What is known of each instance of each service")))]
+    responses(
+        (status = 200, description = "What is known of each instance of each service"),
+        CallerErrors))]
 pub(super) async fn upstreams(
     State(gateway): State<Gateway>,
     caller: Caller,
@@ -115,7 +118,7 @@ pub(super) struct Left {
 
 /// Where a user or an address stands; charges nothing.
 #[utoipa::path(get, path = "/admin/quotas", tag = "admin", params(SubjectQuery),
-    responses((status = 200, body = Standing)))]
+    responses((status = 200, body = Standing), CallerErrors, QueryErrors))]
 pub(super) async fn quotas(
     State(gateway): State<Gateway>,
     caller: Caller,
@@ -126,11 +129,12 @@ pub(super) async fn quotas(
     let live = quotas.live();
     let (subject, plan) = match (query.tenant, query.user, query.address) {
         (Some(tenant), Some(user), None) => {
-            (quota::user(&tenant, &user), quotas.plan_of_tenant(tenant))
+            let plan = quotas.plan_of(&live, Some(tenant));
+            (quota::user(&tenant, &user), plan)
         }
         (None, None, Some(address)) => {
             let place = Place::of(Some(address));
-            (quota::address(place), live.plans.limits.anonymous.clone())
+            (quota::address(place), quotas.plan_of(&live, None))
         }
         _ => {
             let detail = "expected `tenant` and `user`, or `address`".to_owned();
@@ -138,7 +142,7 @@ pub(super) async fn quotas(
         }
     };
     let mut classes = BTreeMap::new();
-    for (class, policy) in live.plans.of_plan(&plan) {
+    for (class, policy) in live.plans.of_plan(plan) {
         let standings = quotas.store().standings(&subject, policy).await;
         let windows = policy.windows().zip(standings.iter());
         let windows = windows.map(|(window, standing)| {
@@ -152,7 +156,7 @@ pub(super) async fn quotas(
         classes.insert(class, windows.collect());
     }
     Ok(AppJson(Standing {
-        plan,
+        plan: plan.to_owned(),
         mode: quotas.store().mode().borrow().as_str(),
         replicas: quotas.store().replicas(),
         classes,
@@ -161,7 +165,7 @@ pub(super) async fn quotas(
 
 /// Who changed the limits.
 #[utoipa::path(get, path = "/admin/config/changes", tag = "admin",
-    responses((status = 200, body = Vec<Change>)))]
+    responses((status = 200, body = Vec<Change>), CallerErrors))]
 pub(super) async fn changes(
     State(gateway): State<Gateway>,
     caller: Caller,

@@ -7,6 +7,7 @@ use touchstone_types::TenantId;
 use utoipa::ToSchema;
 
 use crate::address::{self, ProxyHeader};
+use crate::routes::table::Class;
 
 /// Quotas.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -133,9 +134,6 @@ impl From<AwayPolicy> for Away {
     }
 }
 
-/// Names of the classes.
-const CLASSES: [&str; 6] = ["auth", "read", "search", "generate", "upload", "vectors"];
-
 impl QuotaConfig {
     /// Reports every rule that the values break.
     pub(crate) fn check(&self, problems: &mut Problems) {
@@ -176,15 +174,16 @@ impl Limits {
             .plans
             .iter()
             .flat_map(|(plan, limits)| limits.classes.keys().map(move |class| (plan, class)));
+        let names = Class::ALL.map(Class::name);
         for (plan, class) in classes {
-            if !CLASSES.contains(&class.as_str()) {
-                let known = CLASSES.join(", ");
+            if !names.contains(&class.as_str()) {
+                let known = names.join(", ");
                 let message = format!("there is no class `{class}`; there are {known}");
                 found.push((format!("plans.{plan}.classes"), message));
             }
         }
         for class in self.away.keys() {
-            if !CLASSES.contains(&class.as_str()) {
+            if !names.contains(&class.as_str()) {
                 found.push(("away".into(), format!("there is no class `{class}`")));
             }
         }

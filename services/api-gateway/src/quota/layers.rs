@@ -1,15 +1,17 @@
 //! The two limiters among the layers.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::Method;
 use http::request::Parts;
 use http_body_util::BodyExt;
-use touchstone_cache::quota::{Closed, Decision, Policy};
+use touchstone_cache::quota::{Closed, Decision, Policy, Verdict};
 use touchstone_identity::{Caller, RequestContext};
 use touchstone_resilience::Action;
 use touchstone_web::Problem;
@@ -88,9 +90,7 @@ pub(crate) async fn by_subject(
     };
     let caller = parts.extensions.get::<Caller>();
     let live = quotas.live();
-    let plan = live
-        .plans
-        .plan_of(caller, |tenant| quotas.operators.has(tenant));
+    let plan = quotas.plan_of(&live, caller.map(|caller| caller.tenant));
     let visit = Visit {
         quotas,
         subject: subject(&parts, caller),
@@ -130,8 +130,6 @@ struct Visit<'a> {
     exchange: &'a Exchange,
     context: &'a RequestContext,
 }
-
-type Refused = Response;
 
 impl Visit<'_> {
     /// Charges the request, or each of its items.
@@ -208,23 +206,11 @@ impl Visit<'_> {
         self.quotas.metrics.denied(self.exchange.class.name());
         let problem = denied(policy, decision, cost);
         let holds = match decision.verdict {
-            touchstone_cache::quota::Verdict::Denied { retry_after, .. } => retry_after,
-            touchstone_cache::quota::Verdict::Admitted => None,
+            Verdict::Denied { retry_after, .. } => retry_after,
+            Verdict::Admitted => None,
         };
         let state = format!("{} by {:?}", policy.name, decision.tier);
-        let request = (
-            self.exchange.class,
-            holds,
-            Arc::clone(&self.context.request_id),
-        );
-        let target = Arc::clone(&self.subject);
-        self.quotas.note(
-            Action::Denied,
-            "quota.subject",
-            target,
-            state,
-            Some(request),
-        );
+        self.note(Action::Denied, state, holds);
         let mut headers = http::HeaderMap::new();
         add(&mut headers, policy, decision);
         problem.headers(headers)
@@ -233,25 +219,22 @@ impl Visit<'_> {
     fn closed(&self, away: Closed) -> Problem {
         self.quotas.metrics.denied("closed");
         let wait = Some(away.retry_after);
-        let request = (
-            self.exchange.class,
-            wait,
-            Arc::clone(&self.context.request_id),
-        );
-        let target = Arc::clone(&self.subject);
-        self.quotas.note(
-            Action::Rejected,
-            "quota.subject",
-            target,
-            "the store is away",
-            Some(request),
-        );
+        self.note(Action::Rejected, "the store is away", wait);
         closed(away.retry_after)
+    }
+
+    /// Writes into the ledger what became of it.
+    fn note(&self, action: Action, state: impl Into<Cow<'static, str>>, holds: Option<Duration>) {
+        let id = Arc::clone(&self.context.request_id);
+        let request = Some((self.exchange.class, holds, id));
+        let subject = Arc::clone(&self.subject);
+        self.quotas
+            .note(action, "quota.subject", subject, state, request);
     }
 }
 
 /// Counts the tokens of an answer on its way.
-fn metered(response: Response, budget: Budget, openai: bool) -> Refused {
+fn metered(response: Response, budget: Budget, openai: bool) -> Response {
     if !response.status().is_success() {
         // Nothing was generated.
         budget.settle(0);
@@ -260,7 +243,7 @@ fn metered(response: Response, budget: Budget, openai: bool) -> Refused {
     let (parts, body) = response.into_parts();
     let events = is_event_stream(&parts.headers);
     let body = MeteredBody::new(body, budget, events, openai);
-    Response::from_parts(parts, Body::new(body)).into_response()
+    Response::from_parts(parts, Body::new(body))
 }
 
 /// Who is charged: a user of a tenant, whichever of its credentials is shown, or an address.

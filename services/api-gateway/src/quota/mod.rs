@@ -180,16 +180,17 @@ impl Quotas {
         self.live.load_full()
     }
 
-    /// The plan of a tenant's callers.
-    pub fn plan_of_tenant(&self, tenant: TenantId) -> String {
-        let live = self.live();
+    /// The plan of a tenant's callers; of anonymous ones without a tenant.
+    pub fn plan_of<'a>(&self, live: &'a Live, tenant: Option<TenantId>) -> &'a str {
         let limits = &live.plans.limits;
-        let plan = match limits.tenants.get(&tenant) {
+        let Some(tenant) = tenant else {
+            return &limits.anonymous;
+        };
+        match limits.tenants.get(&tenant) {
             Some(plan) => plan,
             None if self.operators.has(tenant) => &limits.operator,
             None => &limits.plan,
-        };
-        plan.clone()
+        }
     }
 
     pub fn store(&self) -> &dyn QuotaStore {

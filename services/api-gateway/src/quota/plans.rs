@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use touchstone_cache::quota::{self, Away, Policy, Rule, Window};
-use touchstone_identity::Caller;
-use touchstone_types::TenantId;
 
 use super::config::{Algorithm, Limits, Plan};
 use crate::routes::table::Class;
@@ -53,18 +51,6 @@ impl Plans {
     /// What its tokens are held to.
     pub fn tokens(&self, plan: &str) -> Option<&Arc<Policy>> {
         self.plans.get(plan)?.tokens.as_ref()
-    }
-
-    /// The plan of a caller.
-    pub fn plan_of(&self, caller: Option<&Caller>, is_operator: impl Fn(TenantId) -> bool) -> &str {
-        let Some(caller) = caller else {
-            return &self.limits.anonymous;
-        };
-        match self.limits.tenants.get(&caller.tenant) {
-            Some(plan) => plan,
-            None if is_operator(caller.tenant) => &self.limits.operator,
-            None => &self.limits.plan,
-        }
     }
 
     /// All policies of a plan, for a look at a caller.
