@@ -302,7 +302,7 @@ impl Mirror {
                 let left = known.and_then(|known| Some((known, *known.left.get(place)?)));
                 if let Some((known, left)) = left
                     && now.since(known.seen) < window.period
-                    && known.since + cost > (left / replicas).max(1)
+                    && known.since + cost > share_of(left, window.limit, replicas)
                 {
                     return Some(Verdict::Denied {
                         window: position,
@@ -382,7 +382,7 @@ impl Mirror {
     }
 
     /// The server has what the job said.
-    pub fn done(&mut self, job: &Job, born: &[u64], now: Instant) {
+    pub fn done(&mut self, job: &Job, born: &[u64]) {
         // Another one may be under way by now.
         self.sending.take_if(|sending| sending.epoch == job.epoch);
         for (scope, born) in job.scopes().zip(born) {
@@ -391,11 +391,8 @@ impl Mirror {
                 .iter_mut()
                 .find(|known| known.rule.scope == *scope);
             if let Some(known) = known {
+                // What is left stays as it was last told: less what was admitted since.
                 known.born = *born;
-                known.seen = now;
-                // What is left is not known; the next answer tells.
-                known.left.clear();
-                known.since = 0;
             }
         }
     }
@@ -518,6 +515,16 @@ impl Group {
     }
 }
 
+/// What one replica may spend of what was left. Of a limit below the number of replicas each has one
+/// while one is left, lest nobody lets anybody through.
+fn share_of(left: u64, limit: u32, replicas: u64) -> u64 {
+    if u64::from(limit) < replicas {
+        left.min(1)
+    } else {
+        left / replicas
+    }
+}
+
 /// How long a lease that is charged at `there` may live: to the end of the part.
 fn lease_term(policy: &Policy, there: Instant) -> Duration {
     let whole = match policy.algorithm {
@@ -530,3 +537,6 @@ fn lease_term(policy: &Policy, there: Instant) -> Duration {
     // Others may need what is not spent here.
     whole.min(LEASE_TERM)
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,9 +258,8 @@ impl RedisQuotas {
         match sent.await {
             Ok(born) => {
                 self.replays.fetch_add(1, Ordering::Relaxed);
-                let now = self.clock.now();
                 self.book
-                    .with_known(subject, |mirror| mirror.done(&job, &born, now));
+                    .with_known(subject, |mirror| mirror.done(&job, &born));
                 true
             }
             Err(error) => {
