@@ -32,14 +32,26 @@ pub struct LoggedCall {
     pub at: f64,
     /// The method, e.g. `messages.getHistory`; its constructor when this data centre lacks it.
     pub method: String,
+    /// Number of the data centre that was asked.
+    pub data_centre: i32,
     /// `ok`, or the error.
     pub outcome: String,
+}
+
+/// A connection that came with the proxy's secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Proxied {
+    /// The data centre that it asked for.
+    pub data_centre: i16,
+    /// Whether its packets are padded, as secrets with `dd` demand.
+    pub padded: bool,
 }
 
 /// A data centre.
 pub(crate) struct Center {
     scenario: Scenario,
-    address: SocketAddr,
+    /// Where each data centre listens, the home first.
+    places: Vec<(i32, SocketAddr)>,
     started: Instant,
     clock: Arc<dyn Clock>,
     world: Mutex<World>,
@@ -53,17 +65,22 @@ pub(crate) struct Center {
     file_epoch: AtomicU32,
     randomness: Mutex<ChaCha20Rng>,
     held: Mutex<Vec<tl::enums::Updates>>,
+    proxied: Mutex<Vec<Proxied>>,
 }
 
 impl Center {
-    pub(crate) fn new(scenario: Scenario, address: SocketAddr, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        scenario: Scenario,
+        places: Vec<(i32, SocketAddr)>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             world: Mutex::new(World::new(&scenario)),
             faults: Faults::new(scenario.limits.clone()),
             // Noise and nonces need not be secret here: the world is made up, and on loopback.
             randomness: Mutex::new(ChaCha20Rng::seed_from_u64(scenario.seed ^ 0x5eed)),
             scenario,
-            address,
+            places,
             started: Instant::now(),
             clock,
             keys: KeyStore::default(),
@@ -74,6 +91,7 @@ impl Center {
             skew: AtomicI32::default(),
             file_epoch: AtomicU32::default(),
             held: Mutex::default(),
+            proxied: Mutex::default(),
         }
     }
 
@@ -81,8 +99,29 @@ impl Center {
         &self.scenario
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where each data centre listens, the home first.
+    pub(crate) fn places(&self) -> &[(i32, SocketAddr)] {
+        &self.places
+    }
+
+    /// Where a data centre listens.
+    pub(crate) fn place(&self, dc: i32) -> Option<SocketAddr> {
+        let mut places = self.places.iter();
+        places
+            .find(|(number, _)| *number == dc)
+            .map(|(_, place)| *place)
+    }
+
+    /// Remembers that a connection came with the proxy's secret, and where it wanted to go.
+    pub(crate) fn came_through_proxy(&self, connection: Proxied) {
+        let mut proxied = self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        proxied.push(connection);
+    }
+
+    /// Connections with the proxy's secret, oldest first.
+    pub(crate) fn proxied(&self) -> Vec<Proxied> {
+        let proxied = self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        proxied.clone()
     }
 
     pub(crate) fn keys(&self) -> &KeyStore {
@@ -142,7 +181,7 @@ impl Center {
         self.file_epoch.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn log(&self, method: String, outcome: String) {
+    pub(crate) fn log(&self, data_centre: i32, method: String, outcome: String) {
         let number = self.counted.fetch_add(1, Ordering::Relaxed) + 1;
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.len() == LOG {
@@ -152,6 +191,7 @@ impl Center {
             number,
             at: self.uptime(),
             method,
+            data_centre,
             outcome,
         });
     }

@@ -1,25 +1,29 @@
 //! One connection of a client: bytes to packets to messages and back.
 
+mod messages;
+
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::read::{GzDecoder, GzEncoder};
-use grammers_tl_types::{self as tl, Cursor, Deserializable, Identifiable, Serializable};
+use grammers_tl_types::{self as tl, Deserializable, Identifiable, Serializable};
 use rand_chacha::ChaCha20Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-use crate::center::Center;
+use self::messages::{Header, constructor, contained, read};
+use crate::center::{Center, Proxied};
 use crate::faults::{Fault, Point};
 use crate::handshake::{Handshake, Step};
+use crate::objects::DC;
 use crate::rpc::{self, Call, Refusal};
 use crate::session::{Message, Outgoing, Receipt, SessionId};
 use crate::wire::crypto::{self, Sender};
 use crate::wire::framing::{self, Framing, Opening};
-use crate::wire::obfuscation::{OPENING, Obfuscation};
+use crate::wire::obfuscation::{OPENING, Obfuscation, Opened};
 
 /// Answers above this size are compressed.
 const COMPRESSED: usize = 512;
@@ -42,11 +46,12 @@ enum End {
 }
 
 /// Serves a client until it leaves.
-pub(crate) async fn serve(center: Arc<Center>, stream: TcpStream, number: u64) {
+pub(crate) async fn serve(center: Arc<Center>, stream: TcpStream, dc: i32, number: u64) {
     let (way, inbox) = mpsc::unbounded_channel();
     let randomness = center.randomness();
     let connection = Connection {
         center: Arc::clone(&center),
+        dc,
         number,
         way,
         framing: None,
@@ -61,6 +66,8 @@ pub(crate) async fn serve(center: Arc<Center>, stream: TcpStream, number: u64) {
 
 struct Connection {
     center: Arc<Center>,
+    /// The data centre that the client talks to.
+    dc: i32,
     number: u64,
     way: UnboundedSender<Outgoing>,
     framing: Option<Framing>,
@@ -151,9 +158,15 @@ impl Connection {
                     return Ok(false);
                 };
                 let secret = self.center.proxy_secret();
-                let opened = Obfuscation::open(block, None)
-                    .or_else(|| Obfuscation::open(block, Some(&secret?)))
-                    .ok_or(End::Closed)?;
+                let opened = match (Obfuscation::open(block, None), secret) {
+                    (Some(opened), _) => opened,
+                    (None, Some(secret)) => {
+                        let opened = Obfuscation::open(block, Some(&secret)).ok_or(End::Closed)?;
+                        self.forward(&opened)?;
+                        opened
+                    }
+                    (None, None) => return Err(End::Closed),
+                };
                 tracing::debug!(dc = opened.dc, "an obfuscated connection");
                 let mut obfuscation = opened.obfuscation;
                 buffer.drain(..OPENING);
@@ -165,13 +178,27 @@ impl Connection {
         }
     }
 
+    /// The part of the proxy: the client goes to the data centre that it named.
+    fn forward(&mut self, opened: &Opened) -> Result<(), End> {
+        self.center.came_through_proxy(Proxied {
+            data_centre: opened.dc,
+            padded: opened.framing == Framing::Padded,
+        });
+        // Negative numbers are those for media.
+        let dc = i32::from(opened.dc.unsigned_abs());
+        self.center.place(dc).ok_or(End::Closed)?;
+        self.dc = dc;
+        Ok(())
+    }
+
     async fn packet(&mut self, packet: &[u8]) -> Result<(), End> {
         let (id, sealed) = packet.split_first_chunk::<8>().ok_or(End::Closed)?;
         let key = i64::from_le_bytes(*id);
         if key == 0 {
             return self.plain(sealed);
         }
-        let Some(authorization) = self.center.keys().get(key) else {
+        let known = self.center.keys().get(key);
+        let Some(authorization) = known.filter(|known| known.dc == self.dc) else {
             self.status(404);
             return Ok(());
         };
@@ -227,7 +254,7 @@ impl Connection {
         let answer = match taken {
             Ok(Step::Answer(answer)) => answer,
             Ok(Step::Done { answer, key, salt }) => {
-                center.keys().add(*key, None, salt);
+                center.keys().add(self.dc, *key, None, salt);
                 answer
             }
             Err(error) => {
@@ -371,11 +398,13 @@ impl Connection {
         let outcome = match rpc::unwrap(body) {
             Ok(request) => {
                 let call = Call {
+                    dc: self.dc,
                     key: session.0,
                     user: center.keys().get(session.0).and_then(|key| key.user),
                     layer: center.sessions.layer(session, request.layer),
                 };
-                if let (true, Some(user)) = (request.updates, call.user) {
+                // Other data centres than the home tell of no updates.
+                if let (true, Some(user)) = (request.updates && self.dc == DC, call.user) {
                     center.sessions.wants_updates(session, user);
                 }
                 let outcome = self.answer(session, call, &request).await?;
@@ -386,7 +415,7 @@ impl Connection {
                 let said = outcome
                     .as_ref()
                     .map_or_else(|no| no.message.clone(), |_| "ok".into());
-                center.log(method, said);
+                center.log(self.dc, method, said);
                 outcome
             }
             Err(refusal) => Err(refusal),
@@ -549,50 +578,4 @@ impl Connection {
             obfuscation.hide(&mut self.out[start..]);
         }
     }
-}
-
-/// What precedes an encrypted message.
-struct Header {
-    salt: i64,
-    session: i64,
-    message: i64,
-    sequence: i32,
-    length: usize,
-}
-
-impl Header {
-    fn read(plain: &[u8]) -> Option<Self> {
-        let mut cursor = Cursor::from_slice(plain);
-        let header = Self {
-            salt: i64::deserialize(&mut cursor).ok()?,
-            session: i64::deserialize(&mut cursor).ok()?,
-            message: i64::deserialize(&mut cursor).ok()?,
-            sequence: i32::deserialize(&mut cursor).ok()?,
-            length: usize::try_from(i32::deserialize(&mut cursor).ok()?).ok()?,
-        };
-        (plain.len() >= 32 + header.length).then_some(header)
-    }
-}
-
-fn constructor(body: &[u8]) -> Option<u32> {
-    body.first_chunk::<4>().map(|id| u32::from_le_bytes(*id))
-}
-
-fn read<T: Deserializable>(bytes: &[u8]) -> Result<T, End> {
-    T::from_bytes(bytes).map_err(|_| End::Closed)
-}
-
-/// The messages of a container.
-fn contained(rest: &[u8]) -> Option<Vec<(i64, &[u8])>> {
-    let mut cursor = Cursor::from_slice(rest);
-    let count = i32::deserialize(&mut cursor).ok()?;
-    let mut messages = Vec::new();
-    let mut at = cursor.pos();
-    for _ in 0..count {
-        let id = i64::from_le_bytes(*rest.get(at..)?.first_chunk::<8>()?);
-        let length = u32::from_le_bytes(*rest.get(at + 12..)?.first_chunk::<4>()?) as usize;
-        messages.push((id, rest.get(at + 16..at + 16 + length)?));
-        at += 16 + length;
-    }
-    Some(messages)
 }

@@ -74,6 +74,8 @@ fn pem(label: &str, der: &[u8]) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Authorization {
     pub key: [u8; 256],
+    /// The data centre that it is good for.
+    pub dc: i32,
     /// `None` until somebody logs in.
     pub user: Option<i64>,
     /// What encrypted messages must carry now.
@@ -86,9 +88,15 @@ pub(crate) struct KeyStore(Mutex<HashMap<i64, Authorization>>);
 
 impl KeyStore {
     /// Adds a key; returns its identifier.
-    pub(crate) fn add(&self, key: [u8; 256], user: Option<i64>, salt: i64) -> i64 {
+    pub(crate) fn add(&self, dc: i32, key: [u8; 256], user: Option<i64>, salt: i64) -> i64 {
         let id = crypto::key_id(&key);
-        self.lock().insert(id, Authorization { key, user, salt });
+        let authorization = Authorization {
+            key,
+            dc,
+            user,
+            salt,
+        };
+        self.lock().insert(id, authorization);
         id
     }
 

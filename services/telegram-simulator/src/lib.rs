@@ -19,7 +19,7 @@ mod simulator;
 mod wire;
 mod world;
 
-pub use center::LoggedCall;
+pub use center::{LoggedCall, Proxied};
 pub use control::{ChannelTruth, PostRequest, Truth};
 pub use faults::{Armed, Fault};
 pub use keys::KeyError;

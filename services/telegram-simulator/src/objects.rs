@@ -7,7 +7,7 @@ use grammers_tl_types::{self as tl, Deserializable, Serializable};
 
 use crate::world::{Channel, Media, Post, Slot, User, World};
 
-/// The data centre's number.
+/// Number of the home data centre.
 pub(crate) const DC: i32 = 2;
 
 /// What a client must send along to read a file.
@@ -142,7 +142,10 @@ fn posted(world: &World, channel: &Channel, post: Post, epoch: u32) -> tl::enums
     object.edit_date = post.edit_date;
     object.grouped_id = post.grouped_id;
     object.reply_to = post.reply_to.map(reply);
-    object.media = post.media.map(|media| attached(&media, post.date, epoch));
+    object.media = post.media.map(|media| {
+        let dc = world.data_centre_of(media.id());
+        attached(&media, dc, post.date, epoch)
+    });
     object.into()
 }
 
@@ -152,7 +155,7 @@ fn reply(id: i32) -> tl::enums::MessageReplyHeader {
     header.into()
 }
 
-fn attached(media: &Media, date: i32, epoch: u32) -> tl::enums::MessageMedia {
+fn attached(media: &Media, dc: i32, date: i32, epoch: u32) -> tl::enums::MessageMedia {
     match media {
         Media::Photo { id, size } => {
             let photo = tl::types::Photo {
@@ -171,7 +174,7 @@ fn attached(media: &Media, date: i32, epoch: u32) -> tl::enums::MessageMedia {
                     .into(),
                 ],
                 video_sizes: None,
-                dc_id: DC,
+                dc_id: dc,
             };
             let mut object: tl::types::MessageMediaPhoto = minimal(&[zero()]);
             object.photo = Some(photo.into());
@@ -193,7 +196,7 @@ fn attached(media: &Media, date: i32, epoch: u32) -> tl::enums::MessageMedia {
                 size: i64::from(*size),
                 thumbs: None,
                 video_thumbs: None,
-                dc_id: DC,
+                dc_id: dc,
                 attributes: vec![tl::types::DocumentAttributeFilename { file_name }.into()],
             };
             let mut object: tl::types::MessageMediaDocument = minimal(&[zero()]);
@@ -269,24 +272,31 @@ pub(crate) fn full_user(user: &User) -> tl::enums::UserFull {
     object.into()
 }
 
-/// The configuration that clients fetch when they connect; it names this address for every option.
-pub(crate) fn config(address: std::net::SocketAddr, now: i32) -> tl::enums::Config {
-    let mut option: tl::types::DcOption = minimal(&[
-        zero(),
-        DC.to_bytes(),
-        address.ip().to_string().to_bytes(),
-        i32::from(address.port()).to_bytes(),
-    ]);
-    option.r#static = true;
-    option.ipv6 = address.is_ipv6();
-    let options: Vec<tl::enums::DcOption> = vec![option.into()];
+/// The configuration that clients fetch when they connect to data centre `this`.
+pub(crate) fn config(
+    this: i32,
+    places: &[(i32, std::net::SocketAddr)],
+    now: i32,
+) -> tl::enums::Config {
+    let option = |(dc, address): &(i32, std::net::SocketAddr)| {
+        let mut option: tl::types::DcOption = minimal(&[
+            zero(),
+            dc.to_bytes(),
+            address.ip().to_string().to_bytes(),
+            i32::from(address.port()).to_bytes(),
+        ]);
+        option.r#static = true;
+        option.ipv6 = address.is_ipv6();
+        option.into()
+    };
+    let options: Vec<tl::enums::DcOption> = places.iter().map(option).collect();
     let numbers = |values: &[i32]| values.iter().flat_map(Serializable::to_bytes).collect();
     let object: tl::types::Config = minimal(&[
         zero(),
         now.to_bytes(),
         (now + 3_600).to_bytes(),
         false.to_bytes(),
-        DC.to_bytes(),
+        this.to_bytes(),
         options.to_bytes(),
         String::new().to_bytes(),
         // Sizes, periods and limits that no client of ours heeds, as Telegram gives them.
@@ -350,7 +360,7 @@ mod tests {
         let object = user(me, me.id);
         assert_eq!(tl::enums::User::from_bytes(&object.to_bytes()), Ok(object));
         full_user(me);
-        let config = config("127.0.0.1:4000".parse().unwrap(), 1);
+        let config = config(DC, &[(DC, "127.0.0.1:4000".parse().unwrap())], 1);
         assert_eq!(
             tl::enums::Config::from_bytes(&config.to_bytes()),
             Ok(config)

@@ -6,6 +6,8 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::objects::DC;
+
 /// A scenario: everything that the simulator does follows from it and from what it is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +24,8 @@ pub struct Scenario {
     pub gzip: bool,
     /// Secret of the MTProto proxy that the simulator also is: 32 hexadecimal digits.
     pub proxy_secret: Option<String>,
+    /// Numbers of further data centres: those and number 2 share the media among them.
+    pub elsewhere: Vec<i32>,
     /// Numbers of users that can log in; the first is who the printed session belongs to.
     pub users: u16,
     /// Channels with a name of their own.
@@ -141,6 +145,7 @@ impl Default for Scenario {
             posts: 240,
             gzip: true,
             proxy_secret: None,
+            elsewhere: Vec::new(),
             users: 3,
             channel: vec![durov],
             limits: BTreeMap::new(),
@@ -181,6 +186,14 @@ impl Scenario {
             && (secret.len() != 32 || !secret.bytes().all(|byte| byte.is_ascii_hexdigit()))
         {
             return wrong("`proxy_secret` must be 32 hexadecimal digits".into());
+        }
+        for (at, dc) in self.elsewhere.iter().enumerate() {
+            let known = *dc == DC || self.elsewhere[..at].contains(dc);
+            if known || !(1..=99).contains(dc) {
+                return wrong(format!(
+                    "`elsewhere`: {dc} is no number of a further data centre"
+                ));
+            }
         }
         for (method, limit) in &self.limits {
             if !(limit.rate > 0.0 && limit.burst >= 1.0 && limit.escalation >= 1.0) {
@@ -247,5 +260,12 @@ mod tests {
             ..Scenario::default()
         };
         assert!(scenario.check().is_err());
+        for elsewhere in [vec![DC], vec![4, 4], vec![0], vec![-4]] {
+            let scenario = Scenario {
+                elsewhere,
+                ..Scenario::default()
+            };
+            assert!(scenario.check().is_err());
+        }
     }
 }

@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 
-use crate::objects::DC;
-
 /// A session as Telethon's `StringSession` writes it: data centre, address, port, key.
-pub(crate) fn string_session(address: SocketAddr, key: &[u8; 256]) -> String {
-    let mut bytes = vec![DC as u8];
+pub(crate) fn string_session(dc: i32, address: SocketAddr, key: &[u8; 256]) -> String {
+    let mut bytes = vec![dc as u8];
     match address.ip() {
         std::net::IpAddr::V4(ip) => bytes.extend(ip.octets()),
         std::net::IpAddr::V6(ip) => bytes.extend(ip.octets()),
@@ -25,10 +23,10 @@ mod tests {
 
     #[test]
     fn a_session_has_the_length_that_telethon_expects() {
-        let four = string_session("127.0.0.1:4000".parse().unwrap(), &[7; 256]);
+        let four = string_session(2, "127.0.0.1:4000".parse().unwrap(), &[7; 256]);
         assert_eq!(four.len(), 353);
         assert!(four.starts_with("1An8AAAEPoAcHBw"), "{four}");
-        let six = string_session("[::1]:4000".parse().unwrap(), &[7; 256]);
+        let six = string_session(2, "[::1]:4000".parse().unwrap(), &[7; 256]);
         assert_eq!(six.len(), 369);
     }
 }

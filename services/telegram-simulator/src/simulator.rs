@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_types::Clock;
 
-use crate::center::{Center, LoggedCall};
+use crate::center::{Center, LoggedCall, Proxied};
 use crate::control::{self, PostRequest};
 use crate::faults::Armed;
 use crate::keys::KeyError;
+use crate::objects::DC;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::world::World;
 use crate::{connection, session_string, wire};
@@ -49,7 +50,7 @@ pub struct Simulator {
 impl std::fmt::Debug for Simulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Simulator")
-            .field("address", &self.center.address())
+            .field("address", &self.address())
             .finish_non_exhaustive()
     }
 }
@@ -74,30 +75,67 @@ impl Simulator {
         let failed = |source| StartError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
+        let mut listeners = vec![(DC, listener)];
+        for dc in &scenario.elsewhere {
+            let any = SocketAddr::new(address.ip(), 0);
+            let listener = TcpListener::bind(any).await.map_err(failed)?;
+            listeners.push((*dc, listener));
+        }
+        let mut places = Vec::new();
+        for (dc, listener) in &listeners {
+            places.push((*dc, listener.local_addr().map_err(failed)?));
+        }
         // The key of the printed session follows from the seed: the line stays valid.
         let mut rng = ChaCha20Rng::seed_from_u64(scenario.seed);
         let mut key = [0; 256];
         rand::Rng::fill_bytes(&mut rng, &mut key);
         let salt = rng.random();
-        let center = Arc::new(Center::new(scenario, bound, clock));
+        let center = Arc::new(Center::new(scenario, places, clock));
         let user = center.world().users[0].id;
-        center.keys().add(key, Some(user), salt);
-        let session = session_string::string_session(bound, &key).into();
-        life.spawn(
-            "telegram-simulator.accept",
-            accept(Arc::clone(&center), listener, life.clone()),
-        );
+        center.keys().add(DC, key, Some(user), salt);
+        for dc in &center.scenario().elsewhere {
+            let key = key_elsewhere(center.scenario().seed, *dc);
+            center.keys().add(*dc, key, None, salt);
+        }
+        let session = session_string::string_session(DC, bound, &key).into();
+        // Connections are numbered over all of them.
+        let numbers = Arc::<AtomicU64>::default();
+        for (dc, listener) in listeners {
+            life.spawn(
+                "telegram-simulator.accept",
+                accept(
+                    Arc::clone(&center),
+                    listener,
+                    dc,
+                    Arc::clone(&numbers),
+                    life.clone(),
+                ),
+            );
+        }
         Ok(Self { center, session })
     }
 
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
-        self.center.address()
+        self.center.places()[0].1
     }
 
     /// A Telethon `StringSession` of the first user.
     pub fn session(&self) -> &str {
         &self.session
+    }
+
+    /// A `StringSession` for a further data centre, where nobody is logged in with it yet: for
+    /// clients that cannot be taught this simulator's RSA key.
+    pub fn session_elsewhere(&self, dc: i32) -> Option<String> {
+        let place = self.center.place(dc).filter(|_| dc != DC)?;
+        let key = key_elsewhere(self.center.scenario().seed, dc);
+        Some(session_string::string_session(dc, place, &key))
+    }
+
+    /// Connections that came with the proxy's secret, oldest first.
+    pub fn proxied(&self) -> Vec<Proxied> {
+        self.center.proxied()
     }
 
     /// The public RSA key for handshakes, PKCS #1 in PEM.
@@ -178,9 +216,22 @@ impl Simulator {
     }
 }
 
-async fn accept(center: Arc<Center>, listener: TcpListener, life: Lifecycle) {
+/// A key that exists from the start at a further data centre.
+fn key_elsewhere(seed: u64, dc: i32) -> [u8; 256] {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed.wrapping_add(dc as u64) ^ 0xe15e);
+    let mut key = [0; 256];
+    rand::Rng::fill_bytes(&mut rng, &mut key);
+    key
+}
+
+async fn accept(
+    center: Arc<Center>,
+    listener: TcpListener,
+    dc: i32,
+    numbers: Arc<AtomicU64>,
+    life: Lifecycle,
+) {
     let stop = life.soft_stop();
-    let numbers = AtomicU64::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -202,7 +253,7 @@ async fn accept(center: Arc<Center>, listener: TcpListener, life: Lifecycle) {
         life.spawn("telegram-simulator.connection", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = connection::serve(center, stream, number) => {}
+                () = connection::serve(center, stream, dc, number) => {}
             }
         });
     }

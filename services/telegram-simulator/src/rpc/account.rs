@@ -17,21 +17,21 @@ const CODE_HASH: &str = "simulated";
 #[expect(clippy::unnecessary_wraps, reason = "every method has the same shape")]
 pub(super) fn config(
     center: &Center,
-    _: Call,
+    call: Call,
     _: f::help::GetConfig,
 ) -> Result<tl::enums::Config, Refusal> {
-    Ok(objects::config(center.address(), center.now()))
+    Ok(objects::config(call.dc, center.places(), center.now()))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every method has the same shape")]
 pub(super) fn nearest(
     _: &Center,
-    _: Call,
+    call: Call,
     _: f::help::GetNearestDc,
 ) -> Result<tl::enums::NearestDc, Refusal> {
     let nearest = tl::types::NearestDc {
         country: "XX".into(),
-        this_dc: objects::DC,
+        this_dc: call.dc,
         nearest_dc: objects::DC,
     };
     Ok(nearest.into())
@@ -155,18 +155,22 @@ pub(super) fn log_out(
     Ok(out.into())
 }
 
-/// The token is as good as a password, on loopback, for users who do not exist.
-fn token(user: i64) -> Vec<u8> {
-    format!("simulated:{user}").into_bytes()
+/// The token is as good as a password, on loopback, for users who do not exist. It opens one data
+/// centre alone.
+fn token(user: i64, dc: i32) -> Vec<u8> {
+    format!("simulated:{user}:{dc}").into_bytes()
 }
 
 pub(super) fn export(
-    _: &Center,
+    center: &Center,
     call: Call,
-    _: f::auth::ExportAuthorization,
+    request: f::auth::ExportAuthorization,
 ) -> Result<tl::enums::auth::ExportedAuthorization, Refusal> {
     let id = call.user()?;
-    let bytes = token(id);
+    if center.place(request.dc_id).is_none() {
+        return Err(Refusal::bad("DC_ID_INVALID"));
+    }
+    let bytes = token(id, request.dc_id);
     Ok(tl::types::auth::ExportedAuthorization { id, bytes }.into())
 }
 
@@ -175,7 +179,7 @@ pub(super) fn import(
     call: Call,
     request: f::auth::ImportAuthorization,
 ) -> Result<tl::enums::auth::Authorization, Refusal> {
-    if request.bytes != token(request.id) {
+    if request.bytes != token(request.id, call.dc) {
         return Err(Refusal::bad("AUTH_BYTES_INVALID"));
     }
     center.keys().set_user(call.key, Some(request.id));

@@ -30,6 +30,10 @@ pub(super) fn get(
     if hash != !id {
         return Err(Refusal::bad("FILE_ID_INVALID"));
     }
+    let home = center.world().data_centre_of(id);
+    if home != call.dc {
+        return Err(Refusal::new(303, format!("FILE_MIGRATE_{home}")));
+    }
     if *reference != objects::file_reference(id, center.file_epoch()) {
         return Err(Refusal::bad("FILE_REFERENCE_EXPIRED"));
     }

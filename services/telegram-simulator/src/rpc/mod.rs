@@ -37,6 +37,8 @@ impl Refusal {
 /// Who calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
+    /// Number of the data centre that is asked.
+    pub dc: i32,
     /// Identifier of the authorization key.
     pub key: i64,
     /// Who is logged in with it.

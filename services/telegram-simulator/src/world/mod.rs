@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use channel::{Change, Channel, Media, Post, Slot};
 
+use crate::objects::DC;
 use crate::scenario::{Language, Scenario};
 
 /// First bare id of the channels that are made up.
@@ -40,6 +41,8 @@ pub struct World {
     channels: BTreeMap<i64, Channel>,
     names: BTreeMap<String, i64>,
     ticks: i32,
+    /// Further data centres.
+    elsewhere: Vec<i32>,
 }
 
 impl World {
@@ -55,6 +58,7 @@ impl World {
             channels: BTreeMap::new(),
             names: BTreeMap::new(),
             ticks: 0,
+            elsewhere: scenario.elsewhere.clone(),
         };
         for listed in &scenario.channel {
             let mut channel = Channel::new(
@@ -107,6 +111,15 @@ impl World {
             self.names.insert(name.to_lowercase(), channel.id);
         }
         self.channels.insert(channel.id, channel);
+    }
+
+    /// The data centre that holds a media.
+    pub fn data_centre_of(&self, media: i64) -> i32 {
+        let count = self.elsewhere.len() as i64 + 1;
+        match usize::try_from(media.rem_euclid(count)) {
+            Ok(at) if at > 0 => self.elsewhere[at - 1],
+            _ => DC,
+        }
     }
 
     /// All channels, by id.
