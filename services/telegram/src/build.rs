@@ -13,7 +13,7 @@ use touchstone_lifecycle::Lifecycle;
 use touchstone_types::{Clock, IdSource};
 use touchstone_web::{HealthReport, Surface};
 
-use crate::account::{Account, Lease, Options, State};
+use crate::account::{Account, AccountSession, Beginning, Lease, OpenError, Options, State};
 use crate::config::Config;
 use crate::domain::proxy::{Proxy, ProxyError};
 use crate::domain::string_session::{StringSession, StringSessionError};
@@ -49,6 +49,8 @@ pub struct Deps {
     pub documents: DocumentClient,
     /// The session at the simulated data centre, when the configuration has none.
     pub simulated: Option<String>,
+    /// Further data centres of the simulated one: sessions that know their keys.
+    pub simulated_elsewhere: Vec<String>,
     /// Whom callers without a credential are taken for; `None` unless the service listens on
     /// loopback alone.
     pub guests: Option<Guests>,
@@ -71,6 +73,7 @@ impl Deps {
             clock: common.clock,
             ids: common.ids,
             simulated,
+            simulated_elsewhere: Vec::new(),
             guests: None,
         }
     }
@@ -91,6 +94,9 @@ pub enum BuildError {
     /// The store of channels cannot be opened.
     #[error("cannot open the store of channels")]
     Store(#[source] touchstone_store::Error),
+    /// What is kept of the session cannot be taken up.
+    #[error("the kept keys of the account cannot be sealed")]
+    Vault,
     /// The bus takes no subscription.
     #[error("cannot subscribe to posts")]
     Events(#[source] touchstone_events::Error),
@@ -118,15 +124,17 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     } else {
         own
     };
-    let session = StringSession::parse(text)?;
     let store = store::open(&config.store, &config.postgres)
         .await
         .map_err(BuildError::Store)?;
-    let proxy = way_out(&config, &deps.ids, &life).await?;
+    let elsewhere = deps.simulated_elsewhere.as_slice();
+    let elsewhere = if simulated { elsewhere } else { &[] };
+    let session = Arc::new(session(text, elsewhere, Arc::clone(&store)).await?);
+    let proxy = way_out(&config, &session, &deps.ids, &life).await?;
     let options = Options {
         lease: Lease {
             store: Arc::clone(&store),
-            account: store::account_name(session.key()),
+            account: session.account().to_owned(),
             holder: deps.ids.next(),
             clock: deps.clock.clone(),
         },
@@ -208,16 +216,40 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     })
 }
 
+/// Reads the session, and takes up what was kept of it.
+async fn session(
+    text: &str,
+    elsewhere: &[String],
+    store: Arc<dyn store::Store>,
+) -> Result<AccountSession, BuildError> {
+    let home = StringSession::parse(text)?;
+    let elsewhere: Result<Vec<_>, _> = elsewhere
+        .iter()
+        .map(|it| StringSession::parse(it))
+        .collect();
+    let begin = Beginning {
+        home: &home,
+        elsewhere: &elsewhere?,
+        store,
+    };
+    let opened = AccountSession::open(begin).await;
+    opened.map_err(|error| match error {
+        OpenError::Store(error) => BuildError::Store(error),
+        OpenError::Vault => BuildError::Vault,
+    })
+}
+
 /// The proxy, or the bridge to it, that the client is told of.
 async fn way_out(
     config: &Config,
+    session: &Arc<AccountSession>,
     ids: &IdSource,
     life: &Lifecycle,
 ) -> Result<Option<Secret>, BuildError> {
     let proxy = Proxy::parse(config.proxy.expose())?;
     let password: uuid::Uuid = ids.next();
     let password = password.simple().to_string();
-    egress::way_out(proxy, &password, life)
+    egress::way_out(proxy, session, &password, life)
         .await
         .map_err(BuildError::Bridge)
 }

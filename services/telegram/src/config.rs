@@ -21,7 +21,7 @@ pub struct Config {
     pub api_hash: Secret,
     /// A Telethon `StringSession`; empty means the simulated data centre.
     pub session: Secret,
-    /// `socks5://` or `http://` with host and port; empty for none.
+    /// `socks5://`, `http://` or `mtproxy://` with host and port; empty for none.
     pub proxy: Secret,
     /// Calls per second.
     pub rate_limit: f64,

@@ -1,9 +1,12 @@
 //! The way out to Telegram through a proxy.
 //!
-//! The client knows SOCKS5 alone. For an HTTP proxy it is given a SOCKS5 server of our own on
-//! loopback, the bridge, which asks the proxy to connect (RFC 9110 §9.3.6) and passes bytes on. Only
-//! who knows the bridge's password may use it: other programs on this machine do not get the proxy's
+//! The client knows SOCKS5 alone. For other proxies it is given a SOCKS5 server of our own on
+//! loopback, the bridge. It asks an HTTP proxy to connect (RFC 9110 §9.3.6) and passes bytes on; for
+//! an MTProxy it puts the client's packets into the envelope that this one understands. Only who
+//! knows the bridge's password may use it: other programs on this machine do not get the proxy's
 //! credentials lent.
+
+mod mtproxy;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +21,9 @@ use tokio::time::timeout;
 use touchstone_config::Secret;
 use touchstone_lifecycle::Lifecycle;
 
-use crate::domain::proxy::{HttpProxy, Proxy};
+use self::mtproxy::Tunnel;
+use crate::account::AccountSession;
+use crate::domain::proxy::{HttpProxy, MtProxy, Proxy};
 
 /// How long a connection may take to be made.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,14 +40,17 @@ const USER: &str = "bridge";
 /// When the bridge cannot listen.
 pub(crate) async fn way_out(
     proxy: Option<Proxy>,
+    session: &Arc<AccountSession>,
     password: &str,
     life: &Lifecycle,
 ) -> io::Result<Option<Secret>> {
-    let proxy = match proxy {
+    let way = match proxy {
         None => return Ok(None),
         Some(Proxy::Socks5(url)) => return Ok(Some(url.into())),
-        Some(Proxy::Http(proxy)) => Arc::new(proxy),
+        Some(Proxy::Http(proxy)) => Way::Http(proxy),
+        Some(Proxy::Mtproxy(proxy)) => Way::Mtproxy(proxy, Arc::clone(session)),
     };
+    let way = Arc::new(way);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let url = format!("socks5://{USER}:{password}@{address}");
@@ -55,10 +63,10 @@ pub(crate) async fn way_out(
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let (proxy, password) = (Arc::clone(&proxy), Arc::clone(&password));
+            let (way, password) = (Arc::clone(&way), Arc::clone(&password));
             let stop = stop.clone();
             tasks.spawn("telegram.egress.connection", async move {
-                stop.run_until_cancelled(serve(client, &proxy, &password))
+                stop.run_until_cancelled(serve(client, &way, &password))
                     .await;
             });
         }
@@ -66,10 +74,39 @@ pub(crate) async fn way_out(
     Ok(Some(url.into()))
 }
 
-async fn serve(mut client: TcpStream, proxy: &HttpProxy, password: &str) {
+/// How the bridge gets to Telegram.
+enum Way {
+    Http(HttpProxy),
+    /// The session knows which data centre is at an address.
+    Mtproxy(MtProxy, Arc<AccountSession>),
+}
+
+/// A connection through the proxy.
+enum Upstream {
+    Bytes(TcpStream),
+    Packets(Box<Tunnel>),
+}
+
+impl Way {
+    async fn connect(&self, target: SocketAddr) -> io::Result<Upstream> {
+        match self {
+            Self::Http(proxy) => connect(proxy, &target.to_string())
+                .await
+                .map(Upstream::Bytes),
+            Self::Mtproxy(proxy, session) => {
+                let dc = session.at(target).and_then(|dc| i16::try_from(dc).ok());
+                let unknown = || io::Error::other("no data centre is known at this address");
+                let tunnel = Tunnel::open(proxy, dc.ok_or_else(unknown)?).await?;
+                Ok(Upstream::Packets(Box::new(tunnel)))
+            }
+        }
+    }
+}
+
+async fn serve(mut client: TcpStream, way: &Way, password: &str) {
     let connected = timeout(PATIENCE, async {
         let target = greeting(&mut client, password).await?;
-        match connect(proxy, &target).await {
+        match way.connect(target).await {
             Ok(upstream) => {
                 client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
                 Ok(upstream)
@@ -82,9 +119,14 @@ async fn serve(mut client: TcpStream, proxy: &HttpProxy, password: &str) {
         }
     });
     match connected.await {
-        Ok(Ok(mut upstream)) => {
-            // How it ends is the client's business: it sees the same.
+        // How it ends is the client's business: it sees the same.
+        Ok(Ok(Upstream::Bytes(mut upstream))) => {
             let _ = copy_bidirectional(&mut client, &mut upstream).await;
+        }
+        Ok(Ok(Upstream::Packets(tunnel))) => {
+            if let Err(error) = tunnel.relay(&mut client).await {
+                tracing::debug!(%error, "a connection through the proxy ended");
+            }
         }
         Ok(Err(error)) => tracing::warn!(%error, "the proxy did not connect"),
         Err(_) => tracing::warn!("the proxy did not connect in time"),
@@ -92,7 +134,7 @@ async fn serve(mut client: TcpStream, proxy: &HttpProxy, password: &str) {
 }
 
 /// The server's part of SOCKS5 (RFC 1928, RFC 1929); returns where the client wants to go.
-async fn greeting(client: &mut TcpStream, password: &str) -> io::Result<String> {
+async fn greeting(client: &mut TcpStream, password: &str) -> io::Result<SocketAddr> {
     let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     let (version, methods) = (client.read_u8().await?, text(client).await?);
     if version != 5 || !methods.contains(&2) {
@@ -120,13 +162,13 @@ async fn greeting(client: &mut TcpStream, password: &str) -> io::Result<String> 
             let mut octets = [0; 4];
             client.read_exact(&mut octets).await?;
             let port = client.read_u16().await?;
-            Ok(SocketAddr::from((Ipv4Addr::from(octets), port)).to_string())
+            Ok(SocketAddr::from((Ipv4Addr::from(octets), port)))
         }
         4 => {
             let mut octets = [0; 16];
             client.read_exact(&mut octets).await?;
             let port = client.read_u16().await?;
-            Ok(SocketAddr::from((Ipv6Addr::from(octets), port)).to_string())
+            Ok(SocketAddr::from((Ipv6Addr::from(octets), port)))
         }
         _ => refused("a client of the bridge wanted a name instead of an address"),
     }

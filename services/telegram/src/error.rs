@@ -105,7 +105,9 @@ impl Classify for Error {
             Self::Call(CallError::Duplicated) => "telegram.session_in_use",
             Self::Call(CallError::Standby) => "telegram.standby",
             Self::Call(CallError::Timeout) => "telegram.timeout",
-            Self::Call(CallError::Refused { .. } | CallError::Unreadable) => "telegram.refused",
+            Self::Call(CallError::Refused { .. } | CallError::Moved(_) | CallError::Unreadable) => {
+                "telegram.refused"
+            }
             Self::Call(CallError::Unreachable(_)) => "telegram.unreachable",
             Self::Store(error) => error.code(),
             Self::Files(_) => "telegram.exports_failed",

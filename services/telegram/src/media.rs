@@ -17,10 +17,15 @@ const PIECE: i32 = 1 << 20;
 /// Times that an expired reference is fetched anew during one download.
 const REFRESHES: u32 = 3;
 
+/// Times that a data centre may send us to another one during one download.
+const MOVES: u32 = 3;
+
 /// Media of a post.
 #[derive(Debug, Clone)]
 pub(crate) struct Media {
     location: tl::enums::InputFileLocation,
+    /// The data centre that has it.
+    dc: i32,
     /// Bytes.
     pub size: u64,
     /// Name to save it under.
@@ -35,6 +40,7 @@ struct Download {
     media: Media,
     offset: i64,
     refreshes: u32,
+    moves: u32,
     ended: bool,
     deadline: Instant,
 }
@@ -85,6 +91,7 @@ impl Telegram {
             media,
             offset: 0,
             refreshes: 0,
+            moves: 0,
             ended: false,
             deadline,
         };
@@ -105,7 +112,7 @@ async fn next(mut download: Download) -> Result<Option<(Bytes, Download)>, Error
         let answer = download
             .telegram
             .account()
-            .read("upload.getFile", &request, deadline)
+            .read_at(download.media.dc, "upload.getFile", &request, deadline)
             .await;
         match answer {
             Ok(tl::enums::upload::File::File(file)) => {
@@ -130,6 +137,10 @@ async fn next(mut download: Download) -> Result<Option<(Bytes, Download)>, Error
                 download.media = telegram
                     .media(&download.chat, download.message, deadline)
                     .await?;
+            }
+            Err(CallError::Moved(dc)) if download.moves < MOVES => {
+                download.moves += 1;
+                download.media.dc = dc;
             }
             Err(error) => return Err(error.into()),
         }
@@ -162,6 +173,7 @@ fn read(media: tl::enums::MessageMedia, message: i32) -> Option<Media> {
                         thumb_size: String::new(),
                     }
                     .into(),
+                    dc: document.dc_id,
                     size: u64::try_from(document.size).unwrap_or_default(),
                     name: named.unwrap_or_else(|| format!("document-{message}")),
                 })
@@ -190,6 +202,7 @@ fn largest(photo: &tl::types::Photo, message: i32) -> Option<Media> {
             thumb_size: kind,
         }
         .into(),
+        dc: photo.dc_id,
         size: u64::try_from(size).unwrap_or_default(),
         name: format!("photo-{message}.jpg"),
     })

@@ -25,6 +25,9 @@ pub enum CallError {
     /// No answer in time.
     #[error("Telegram did not answer in time")]
     Timeout,
+    /// Another data centre has what was asked for.
+    #[error("that is at data centre {0}")]
+    Moved(i32),
     /// Telegram refused.
     #[error("Telegram refused: {name} ({code})")]
     Refused {
@@ -61,6 +64,12 @@ impl From<InvocationError> for CallError {
                     let seconds = error.value.unwrap_or(30);
                     Self::Flood(Duration::from_secs(u64::from(seconds)))
                 }
+                (303, "FILE_MIGRATE") => Self::Moved(
+                    error
+                        .value
+                        .and_then(|dc| i32::try_from(dc).ok())
+                        .unwrap_or(0),
+                ),
                 (401, _) => Self::NotAuthorized,
                 (406, "AUTH_KEY_DUPLICATED") => Self::Duplicated,
                 (code, _) => Self::Refused {

@@ -1,5 +1,6 @@
 //! An account: one supervised connection to Telegram, with the governor in front of every call.
 
+mod branch;
 mod error;
 mod lease;
 mod session;
@@ -18,10 +19,11 @@ use touchstone_lifecycle::Lifecycle;
 
 pub use error::CallError;
 pub(crate) use lease::Lease;
+pub(crate) use session::{AccountSession, Beginning, OpenError};
 pub use supervisor::Hint;
 
+use self::branch::Branches;
 use crate::domain::governor::{Governor, Standing};
-use crate::domain::string_session::StringSession;
 
 /// Longest time that one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -53,7 +55,7 @@ pub enum State {
 /// What an account needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub session: StringSession,
+    pub session: Arc<AccountSession>,
     pub api_id: i32,
     /// Calls per second.
     pub rate: f64,
@@ -73,6 +75,9 @@ struct Shared {
     started: Instant,
     link: watch::Sender<Option<Link>>,
     state: watch::Sender<State>,
+    /// Connections to other data centres.
+    branches: Branches,
+    life: Lifecycle,
     /// Tells the supervisor that a connection is useless.
     broken: mpsc::UnboundedSender<u64>,
 }
@@ -106,6 +111,8 @@ impl Account {
             started: Instant::now(),
             link: watch::Sender::new(None),
             state: watch::Sender::new(State::Connecting),
+            branches: Branches::default(),
+            life: life.clone(),
             broken,
         };
         let account = Self(Arc::new(shared));
@@ -154,9 +161,27 @@ impl Account {
         request: &R,
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
+        let outcome = self.call_at(None, method, request, deadline).await;
+        if let Err(error @ (CallError::NotAuthorized | CallError::Duplicated)) = &outcome {
+            self.found(error);
+        }
+        outcome
+    }
+
+    /// Calls a method at home, or at another data centre.
+    async fn call_at<R: RemoteCall>(
+        &self,
+        dc: Option<i32>,
+        method: &str,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Return, CallError> {
         loop {
             self.pass(method, deadline).await?;
-            let outcome = self.send(request, deadline).await;
+            let outcome = match dc {
+                None => self.send(request, deadline).await,
+                Some(dc) => self.send_away(dc, request, deadline).await,
+            };
             let now = self.0.started.elapsed();
             match outcome {
                 Ok(answer) => {
@@ -170,12 +195,7 @@ impl Account {
                         return Err(CallError::Flood(wait));
                     }
                 }
-                Err(error) => {
-                    if let CallError::NotAuthorized | CallError::Duplicated = error {
-                        self.found(&error);
-                    }
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -233,6 +253,12 @@ impl Account {
                 .ok_or(CallError::Unreachable("there is no connection")),
             _ => Err(CallError::Unreachable("no connection could be made")),
         }
+    }
+
+    /// There is no connection any more, and none to other data centres either.
+    fn unlink(&self) {
+        self.0.link.send_replace(None);
+        self.0.branches.clear();
     }
 
     fn report(&self, link: &Link) {

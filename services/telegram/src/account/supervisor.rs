@@ -15,8 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::session::AccountSession;
-use super::{Account, CallError, Link, State, lease};
+use super::{Account, CallError, Link, Options, State, lease};
 
 /// Shortest and longest time between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -64,7 +63,7 @@ pub(super) async fn run(
             }
         }
         let ending = connection(&account, number, &hints, &mut reports, &stop, &mut pause).await;
-        account.0.link.send_replace(None);
+        account.unlink();
         match ending {
             Ending::Stop => {
                 lease.release().await;
@@ -95,6 +94,26 @@ pub(super) async fn run(
     }
 }
 
+/// How connections are made.
+pub(super) fn parameters(options: &Options) -> ConnectionParams {
+    ConnectionParams {
+        device_model: "Touchstone".into(),
+        app_version: env!("CARGO_PKG_VERSION").into(),
+        proxy_url: options.proxy.as_ref().map(|url| url.expose().to_owned()),
+        use_ipv6: options.session.is_ipv6(),
+        // Waiting is the governor's business: it knows every call, the client only one.
+        retry_policy: Box::new(NoRetries),
+        updates_channel_capacity: UPDATES,
+        ..ConnectionParams::default()
+    }
+}
+
+pub(super) const fn client_configuration() -> ClientConfiguration {
+    ClientConfiguration {
+        auto_cache_peers: false,
+    }
+}
+
 /// Makes a connection and keeps it until it ends.
 async fn connection(
     account: &Account,
@@ -105,22 +124,9 @@ async fn connection(
     pause: &mut Duration,
 ) -> Ending {
     let options = &account.0.options;
-    let session = Arc::new(AccountSession::new(&options.session));
-    let parameters = ConnectionParams {
-        device_model: "Touchstone".into(),
-        app_version: env!("CARGO_PKG_VERSION").into(),
-        proxy_url: options.proxy.as_ref().map(|url| url.expose().to_owned()),
-        use_ipv6: options.session.address.is_ipv6(),
-        // Waiting is the governor's business: it knows every call, the client only one.
-        retry_policy: Box::new(NoRetries),
-        updates_channel_capacity: UPDATES,
-        ..ConnectionParams::default()
-    };
-    let pool = SenderPool::with_configuration(session, options.api_id, parameters);
-    let configuration = ClientConfiguration {
-        auto_cache_peers: false,
-    };
-    let client = Client::with_configuration(pool.handle, configuration);
+    let session = Arc::clone(&options.session);
+    let pool = SenderPool::with_configuration(session, options.api_id, parameters(options));
+    let client = Client::with_configuration(pool.handle, client_configuration());
     let mut updates = pool.updates;
     let mut runner = std::pin::pin!(AssertUnwindSafe(pool.runner.run()).catch_unwind());
 

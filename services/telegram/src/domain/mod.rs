@@ -7,3 +7,4 @@ pub mod ledger;
 pub mod proxy;
 pub mod string_session;
 pub mod target;
+pub mod vault;

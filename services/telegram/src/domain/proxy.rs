@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 /// A proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Proxy {
@@ -9,6 +12,8 @@ pub enum Proxy {
     Socks5(String),
     /// HTTP with `CONNECT`.
     Http(HttpProxy),
+    /// An MTProxy.
+    Mtproxy(MtProxy),
 }
 
 /// An HTTP proxy.
@@ -20,15 +25,34 @@ pub struct HttpProxy {
     pub login: Option<String>,
 }
 
+/// An MTProxy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MtProxy {
+    /// `host:port`.
+    pub address: String,
+    /// What it demands to know.
+    pub secret: [u8; 16],
+    /// Whether packets are padded, so that their lengths tell nothing: secrets with `dd`.
+    pub padded: bool,
+}
+
 /// The text names no proxy. It says nothing of the text: that may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// Another scheme.
-    #[error("must begin with `socks5://` or `http://`")]
+    #[error("must begin with `socks5://`, `http://` or `mtproxy://`")]
     Scheme,
     /// No host, or no port.
     #[error("must end with a host and a port, e.g. `http://user:password@proxy:3128`")]
     Address,
+    /// The secret of an MTProxy is none.
+    #[error(
+        "must have a secret of 32 hexadecimal digits, or `dd` and as many: `mtproxy://secret@host:443`"
+    )]
+    Secret,
+    /// A secret that asks for another protocol around it.
+    #[error("has a secret that begins with `ee` (fake TLS), which is not supported")]
+    FakeTls,
 }
 
 impl Proxy {
@@ -58,8 +82,29 @@ impl Proxy {
                 address: address.to_owned(),
                 login,
             }))),
+            "mtproxy" => {
+                let (secret, padded) = secret(login.as_deref().unwrap_or_default())?;
+                Ok(Some(Self::Mtproxy(MtProxy {
+                    address: address.to_owned(),
+                    secret,
+                    padded,
+                })))
+            }
             _ => Err(ProxyError::Scheme),
         }
+    }
+}
+
+/// Reads the secret of an MTProxy, in hexadecimal digits or base 64, and whether it wants padding.
+fn secret(text: &str) -> Result<([u8; 16], bool), ProxyError> {
+    let bytes = hex::decode(text)
+        .or_else(|_| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')))
+        .map_err(|_| ProxyError::Secret)?;
+    let whole = |bytes: &[u8]| bytes.try_into().map_err(|_| ProxyError::Secret);
+    match bytes.as_slice() {
+        [0xee, rest @ ..] if rest.len() >= 16 => Err(ProxyError::FakeTls),
+        [0xdd, rest @ ..] if rest.len() == 16 => Ok((whole(rest)?, true)),
+        plain => Ok((whole(plain)?, false)),
     }
 }
 
@@ -68,6 +113,7 @@ impl fmt::Debug for Proxy {
         f.write_str(match self {
             Self::Socks5(_) => "Socks5(***)",
             Self::Http(_) => "Http(***)",
+            Self::Mtproxy(_) => "Mtproxy(***)",
         })
     }
 }
@@ -75,6 +121,12 @@ impl fmt::Debug for Proxy {
 impl fmt::Debug for HttpProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpProxy(***)")
+    }
+}
+
+impl fmt::Debug for MtProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MtProxy(***)")
     }
 }
 
@@ -103,7 +155,12 @@ mod tests {
         for (text, error) in [
             ("proxy:3128", ProxyError::Scheme),
             ("https://proxy:3128", ProxyError::Scheme),
-            ("mtproxy://proxy:443", ProxyError::Scheme),
+            ("mtproxy://proxy:443", ProxyError::Secret),
+            ("mtproxy://0123@proxy:443", ProxyError::Secret),
+            (
+                "mtproxy://0123456789abcdef0123456789abcdef@proxy",
+                ProxyError::Address,
+            ),
             ("http://proxy", ProxyError::Address),
             ("http://:80", ProxyError::Address),
             ("http://a b:80", ProxyError::Address),
@@ -112,5 +169,28 @@ mod tests {
         ] {
             assert_eq!(Proxy::parse(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn secrets_of_mtproxies_say_whether_they_want_padding() {
+        let digits = "000102030405060708090a0b0c0d0e0f";
+        let read = |secret: &str| Proxy::parse(&format!("mtproxy://{secret}@proxy:443"));
+        let expected = |padded| {
+            Ok(Some(Proxy::Mtproxy(MtProxy {
+                address: "proxy:443".into(),
+                secret: std::array::from_fn(|at| at as u8),
+                padded,
+            })))
+        };
+        assert_eq!(read(digits), expected(false));
+        assert_eq!(read(&digits.to_uppercase()), expected(false));
+        assert_eq!(read(&format!("dd{digits}")), expected(true));
+        assert_eq!(read("AAECAwQFBgcICQoLDA0ODw=="), expected(false));
+        assert_eq!(read("3QABAgMEBQYHCAkKCwwNDg8"), expected(true));
+        let fake = format!("ee{digits}{}", hex::encode("example.org"));
+        assert_eq!(read(&fake), Err(ProxyError::FakeTls));
+        assert_eq!(read(&format!("cc{digits}")), Err(ProxyError::Secret));
+        let proxy = read(digits).unwrap().unwrap();
+        assert_eq!(format!("{proxy:?}"), "Mtproxy(***)");
     }
 }

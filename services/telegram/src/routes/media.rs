@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use touchstone_web::responses::{CallerErrors, ConflictErrors, IdErrors};
 use touchstone_web::{AppPath, Caller, Problem};
@@ -36,7 +37,10 @@ pub(super) async fn media(
             format!("attachment; filename=\"{}\"", safe(&media.name)),
         ),
     ];
-    let body = Body::from_stream(telegram.download(chat, message, media, deadline));
+    let mut pieces = Box::pin(telegram.download(chat, message, media, deadline));
+    // Whatever refuses the first piece can still be told.
+    let first = pieces.next().await.transpose()?;
+    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(pieces));
     Ok((headers, body).into_response())
 }
 

@@ -338,6 +338,16 @@ async fn of_many_who_want_an_account_one_gets_it(world: World) {
     }
 }
 
+async fn keys_are_kept_per_account(world: World) {
+    let store = &world.store;
+    for (account, dc, sealed) in [("a", 4, [1]), ("a", 5, [2]), ("a", 4, [3]), ("b", 4, [4])] {
+        store.keep_key(account, dc, &sealed).await.unwrap();
+    }
+    assert_eq!(store.keys("a").await.unwrap(), [(4, vec![3]), (5, vec![2])]);
+    assert_eq!(store.keys("b").await.unwrap(), [(4, vec![4])]);
+    assert_eq!(store.keys("c").await.unwrap(), []);
+}
+
 macro_rules! contract {
     ($backend:ident, $uri:expr) => {
         mod $backend {
@@ -347,7 +357,7 @@ macro_rules! contract {
                 followers_come_and_go, followers_are_told_of_what_changed_and_of_nothing_else,
                 what_a_page_does_not_hold_is_gone, coverage_grows_together,
                 a_tenant_is_told_of_what_its_documents_lack, an_account_has_one_holder_at_a_time,
-                of_many_who_want_an_account_one_gets_it);
+                of_many_who_want_an_account_one_gets_it, keys_are_kept_per_account);
         }
     };
     (@tests $uri:expr; $($test:ident),+) => {$(

@@ -170,6 +170,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Gives the lease back.
     async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error>;
 
+    /// Keeps what opens an account at a data centre, sealed; it replaces what was kept.
+    async fn keep_key(&self, account: &str, dc: i32, sealed: &[u8]) -> Result<(), Error>;
+
+    /// What was kept of an account, by data centre.
+    async fn keys(&self, account: &str) -> Result<Vec<(i32, Vec<u8>)>, Error>;
+
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), Error>;
 }

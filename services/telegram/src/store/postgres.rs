@@ -393,6 +393,21 @@ impl Store for PostgresStore {
         })
     }
 
+    async fn keep_key(&self, account: &str, dc: i32, sealed: &[u8]) -> Result<(), Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(q::KEEP_KEY).bind(account).bind(dc).bind(sealed);
+            query.execute(tx).await?;
+            Ok(Flow::Commit(()))
+        })
+    }
+
+    async fn keys(&self, account: &str) -> Result<Vec<(i32, Vec<u8>)>, Error> {
+        read!(self.0, |connection| {
+            let query = sqlx::query_as(q::KEYS).bind(account);
+            Ok(query.fetch_all(connection).await?)
+        })
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         self.0.ping().await
     }

@@ -74,6 +74,9 @@ const UNMAP: &str =
 const HOLD: &str = "INSERT INTO leases (account, holder, until) VALUES (?1, ?2, ?3)
     ON CONFLICT (account) DO UPDATE SET holder = excluded.holder, until = excluded.until
     WHERE leases.holder = excluded.holder OR leases.until <= ?4";
+const KEEP_KEY: &str =
+    "INSERT OR REPLACE INTO keys (account, data_centre, sealed) VALUES (?, ?, ?)";
+const KEYS: &str = "SELECT data_centre, sealed FROM keys WHERE account = ? ORDER BY data_centre";
 const RELEASE: &str = "DELETE FROM leases WHERE account = ? AND holder = ?";
 
 fn channel(row: &SqliteRow) -> Result<Channel, Error> {
@@ -433,6 +436,18 @@ impl Store for SqliteStore {
         let query = sqlx::query(RELEASE).bind(account).bind(encode_id(&holder));
         query.execute(&mut *tx).await?;
         commit(tx).await
+    }
+
+    async fn keep_key(&self, account: &str, dc: i32, sealed: &[u8]) -> Result<(), Error> {
+        let mut tx = self.0.begin().await?;
+        let query = sqlx::query(KEEP_KEY).bind(account).bind(dc).bind(sealed);
+        query.execute(&mut *tx).await?;
+        commit(tx).await
+    }
+
+    async fn keys(&self, account: &str) -> Result<Vec<(i32, Vec<u8>)>, Error> {
+        let query = sqlx::query_as(KEYS).bind(account);
+        Ok(query.fetch_all(self.0.read()).await?)
     }
 
     async fn ping(&self) -> Result<(), Error> {

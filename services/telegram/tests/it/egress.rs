@@ -5,11 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::{Scene, world};
+use touchstone_telegram_simulator::{Fault, PostRequest, Proxied, Scenario};
+
+use crate::support::{DUROV, Scene, world};
 
 /// A proxy that counts whom it connected.
 struct Proxy {
@@ -127,4 +131,98 @@ async fn a_proxy_that_refuses_is_never_gone_round() {
     let expected = ["503 telegram.unreachable", "504 telegram.timeout"];
     assert!(expected.contains(&problem.as_str()), "{problem}");
     assert_eq!((proxy.connected(), scene.simulator.connected()), (0, 0));
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A world that is reached through an MTProxy too: the data centre is one to itself.
+fn proxied_world() -> Scenario {
+    Scenario {
+        proxy_secret: Some(SECRET.into()),
+        elsewhere: vec![4],
+        ..world()
+    }
+}
+
+/// The simulator's session, with an address that nobody has (RFC 5737).
+fn session_nowhere(scene: &Scene) -> String {
+    let text = scene.simulator.session();
+    let mut bytes = URL_SAFE.decode(&text[1..]).unwrap();
+    bytes[1..7].copy_from_slice(&[192, 0, 2, 1, 1, 187]);
+    format!("1{}", URL_SAFE.encode(bytes))
+}
+
+#[tokio::test]
+async fn the_account_is_reached_through_an_mtproxy_with_either_kind_of_secret() {
+    for (kind, padded) in [("", false), ("dd", true)] {
+        // The first service has no proxy and tells the session; the second has no other way than
+        // the proxy, since nobody is at its session's address.
+        let scene = Scene::of(proxied_world(), |_| {}).await;
+        let url = format!("mtproxy://{kind}{SECRET}@{}", scene.simulator.address());
+        let session = session_nowhere(&scene);
+        let scene = scene
+            .reconfigured(|config| {
+                config.proxy = url.into();
+                config.session = session.into();
+                (config.api_id, config.api_hash) = (1, "hash".into());
+            })
+            .await;
+        let data = scene.parsed("durov", 250).await;
+        assert_eq!(data["total_parsed"], 250);
+        let home = Proxied {
+            data_centre: 2,
+            padded,
+        };
+        assert_eq!(scene.simulator.proxied(), [home], "{kind}");
+
+        // A status has no envelope in one transport, and one in the other.
+        let status = Fault::Transport { status: 429 };
+        scene.arm(status, Some("messages.getHistory"), 1, 1);
+        let data = scene.parsed("durov", 250).await;
+        assert_eq!(data["total_parsed"], 250);
+        assert_eq!(scene.simulator.proxied(), [home; 2], "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_mtproxy_is_asked_for_the_data_centre_that_has_the_media() {
+    let scene = Scene::of(proxied_world(), |_| {}).await;
+    let url = format!("mtproxy://dd{SECRET}@{}", scene.simulator.address());
+    let scene = scene.reconfigured(|config| config.proxy = url.into()).await;
+    scene.join("durov").await;
+    for _ in 0..2 {
+        let photograph = PostRequest {
+            photo: Some(70_000),
+            ..PostRequest::text("seen")
+        };
+        let number = scene.simulator.post(DUROV, photograph).unwrap();
+        let answer = scene.client.get(&format!("/media/{DUROV}/{number}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.body.len(), 70_000);
+    }
+    let asked: Vec<i16> = scene
+        .simulator
+        .proxied()
+        .iter()
+        .map(|it| it.data_centre)
+        .collect();
+    assert_eq!(asked, [2, 4]);
+}
+
+#[tokio::test]
+async fn an_mtproxy_with_another_secret_lets_nobody_through() {
+    let scene = Scene::of(proxied_world(), |_| {}).await;
+    let url = format!("mtproxy://{}@{}", "7".repeat(32), scene.simulator.address());
+    let scene = scene
+        .reconfigured(|config| {
+            config.proxy = url.into();
+            config.request_timeout = std::time::Duration::from_secs(2);
+        })
+        .await;
+    let calls = scene.simulator.calls().len();
+    let problem = scene.parse("durov", 5).await.problem();
+    let expected = ["503 telegram.unreachable", "504 telegram.timeout"];
+    assert!(expected.contains(&problem.as_str()), "{problem}");
+    assert_eq!(scene.simulator.calls().len(), calls);
+    assert_eq!(scene.simulator.proxied(), []);
 }

@@ -112,7 +112,7 @@ impl Scene {
             identity.mount("document", documents);
         }
         let guests = Guests::default();
-        let started = service(&config, &identity, &simulator, &guests, &life);
+        let started = service(&config, &identity, &simulator, &guests, true, &life);
         let router = Box::pin(started).await;
         let client = as_user(&router, &identity);
         Self {
@@ -136,13 +136,25 @@ impl Scene {
             &self.identity,
             &self.simulator,
             &self.guests,
+            false,
             life,
         );
         as_user(&Box::pin(started).await, &self.identity)
     }
 
-    /// Ends the service and starts it again on the same data.
-    pub async fn restart(mut self) -> Self {
+    /// Ends the service and starts it again on the same data; nobody tells it keys of further data
+    /// centres any more.
+    pub async fn restart(self) -> Self {
+        self.again(false).await
+    }
+
+    /// Ends the service and starts it again with another configuration.
+    pub async fn reconfigured(mut self, edit: impl FnOnce(&mut Config)) -> Self {
+        edit(&mut self.config);
+        self.again(true).await
+    }
+
+    async fn again(mut self, seeded: bool) -> Self {
         self.life.shutdown(Duration::from_secs(5)).await;
         self.life = Lifecycle::new();
         let started = service(
@@ -150,6 +162,7 @@ impl Scene {
             &self.identity,
             &self.simulator,
             &self.guests,
+            seeded,
             &self.life,
         );
         self.router = Box::pin(started).await;
@@ -218,6 +231,13 @@ impl Scene {
         of.map(|call| call.outcome).collect()
     }
 
+    /// Calls of a method at one data centre, with their outcomes.
+    pub fn calls_at(&self, dc: i32, method: &str) -> Vec<String> {
+        let calls = self.simulator.calls().into_iter();
+        let of = calls.filter(|call| call.method == method && call.data_centre == dc);
+        of.map(|call| call.outcome).collect()
+    }
+
     /// Names in the exports' folder, temporary ones too.
     pub fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.folder.path().join("exports"))
@@ -250,11 +270,14 @@ async fn service(
     identity: &TestIdentity,
     simulator: &Simulator,
     guests: &Guests,
+    seeded: bool,
     life: &Lifecycle,
 ) -> Router {
     let session = Some(simulator.session().to_owned());
     let bus = touchstone_events::open("memory://").unwrap();
     let mut deps = Deps::resolve(identity.common(), bus, session, config);
+    let elsewhere = (1..10).filter_map(|dc| simulator.session_elsewhere(dc));
+    deps.simulated_elsewhere = elsewhere.filter(|_| seeded).collect();
     deps.guests = Some(guests.clone());
     touchstone_telegram::build(config.clone(), deps, life)
         .await

@@ -99,6 +99,13 @@ statements! {
          ON CONFLICT ON CONSTRAINT leases_pk DO UPDATE
          SET holder = excluded.holder, until = excluded.until
          WHERE leases.holder = excluded.holder OR leases.until <= clock_timestamp()";
+    /// What opens an account at a data centre.
+    KEEP_KEY ["'account'", "4", "'\\x00'::bytea"] =
+        "INSERT INTO keys (account, data_centre, sealed) VALUES ($1, $2, $3)
+         ON CONFLICT ON CONSTRAINT keys_pk DO UPDATE SET sealed = excluded.sealed";
+    /// What was kept of an account.
+    KEYS ["'account'"] =
+        "SELECT data_centre, sealed FROM keys WHERE account = $1 ORDER BY data_centre";
     /// Gives a lease back.
     RELEASE ["'account'", "gen_random_uuid()"] =
         "DELETE FROM leases WHERE account = $1 AND holder = $2";
@@ -119,6 +126,8 @@ pub(super) const FILL: &[&str] = &[
     "INSERT INTO blocks SELECT n, 0, '\\x00'::bytea FROM generate_series(1, $1 / 1000 + 1) AS n",
     "INSERT INTO documents SELECT n / 100 + 1, n % 100 * 10, md5((n / 100 + 1)::text)::uuid,
             gen_random_uuid(), 'digest'
+     FROM generate_series(1, $1 / 10) AS n",
+    "INSERT INTO keys SELECT 'account ' || n / 5, n % 5, '\\x00'::bytea
      FROM generate_series(1, $1 / 10) AS n",
     outbox::FILL,
 ];
