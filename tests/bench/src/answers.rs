@@ -10,9 +10,8 @@ use touchstone_generation::domain::extract::Limits;
 use touchstone_generation::domain::gate::{Claim, Gate, Verdict};
 use touchstone_generation::domain::passage::Passage;
 use touchstone_generation::domain::prompt::{Budget, Prompt};
-use touchstone_generation::domain::simulate::{
-    Author, CitationFaults, ErrorRates, Fault, PROFILES, Script,
-};
+use touchstone_generation::domain::simulate::{Author, CitationFaults, ErrorRates, Fault, Script};
+use touchstone_simulated_model::PROFILES;
 use touchstone_text::Language;
 use touchstone_types::{ChunkId, DocumentId};
 use uuid::Uuid;
