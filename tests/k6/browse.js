@@ -1,7 +1,7 @@
-// Lists 60 %, details 20 %, statistics 15 %, searches 5 %: k6 run -e USERS=100 -e DURATION=5m tests/k6/browse.js
+// Lists 60 %, details 20 %, statistics 15 %, writes 5 %: k6 run -e USERS=100 -e DURATION=5m tests/k6/browse.js
 import exec from 'k6/execution';
 import { sleep } from 'k6';
-import { accounts, details, list, search, statistics } from './lib.js';
+import { accounts, details, list, statistics, write } from './lib.js';
 
 const count = Number(__ENV.USERS || 100);
 export const options = {
@@ -17,6 +17,6 @@ export default function (users) {
   if (drawn < 0.6) list(user);
   else if (drawn < 0.8) details(user);
   else if (drawn < 0.95) statistics(user);
-  else search(user);
+  else write(user);
   sleep(0.1 + Math.random() * 0.9);
 }

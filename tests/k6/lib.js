@@ -37,5 +37,10 @@ export const statistics = (user) =>
   check(http.get(`${base}/api/v1/stats`, as(user)), { counted: (r) => r.status === 200 });
 export const search = (user) =>
   check(http.post(`${base}/api/v1/search`, JSON.stringify({ query: QUESTION, limit: 5 }), as(user)), { found: (r) => r.status === 200 });
+export const write = (user) => {
+  const unique = Math.random().toString(36).slice(2);
+  const note = { filename: `note-${unique}.md`, content: `# Note ${unique}\n\nThe tide came late.\n`, language: 'en' };
+  return check(http.post(`${base}/api/v1/documents`, JSON.stringify(note), as(user)), { written: (r) => [200, 202].includes(r.status) && r.json('id') !== undefined });
+};
 export const ask = (user) =>
   check(http.post(`${base}/api/v1/ask`, JSON.stringify({ question: QUESTION, provider: 'extractive' }), as(user)), { answered: (r) => r.status === 200 });

@@ -4,7 +4,6 @@ import secrets
 
 from locust import HttpUser, between, task
 
-QUESTION = "When was the lighthouse of Averholm lit for the first time?"
 TEXT = "# The port of Averholm\n\nThe lighthouse of Averholm was lit for the first time in 1702.\n"
 
 
@@ -43,5 +42,8 @@ class Reader(HttpUser):
         self.client.get("/api/v1/stats", name="stats")
 
     @task(5)
-    def search(self):
-        self.client.post("/api/v1/search", json={"query": QUESTION, "limit": 5}, name="search")
+    def write(self):
+        unique = secrets.token_hex(8)
+        note = {"filename": f"note-{unique}.md", "content": f"# Note {unique}\n\nThe tide came late.\n", "language": "en"}
+        call = self.client.post("/api/v1/documents", json=note, name="documents.create", catch_response=True)
+        self.checked(call, lambda document: document["id"])
