@@ -33,6 +33,17 @@ pub struct Usage {
     pub memory: u64,
 }
 
+impl Usage {
+    /// Adds what another process used, perhaps on another machine.
+    pub fn add(&mut self, other: &Self) {
+        self.threads.extend_from_slice(&other.threads);
+        self.process_cores += other.process_cores;
+        self.machine_cores = self.machine_cores.max(other.machine_cores);
+        self.steal = self.steal.max(other.steal);
+        self.memory += other.memory;
+    }
+}
+
 /// Looks at a thread from its begin to its end; used on the thread itself.
 #[derive(Debug)]
 pub struct ThreadWatch {

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     };
     let surroundings = Surroundings {
         json: cli.json,
-        local_operator_key: None,
+        ..Surroundings::default()
     };
     let code = runtime.block_on(async {
         match &cli.command {

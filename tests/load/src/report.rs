@@ -10,7 +10,9 @@ use crate::machine::{ProcessUse, Usage};
 use crate::measure::{Cell, Durations, Measure, Sparse};
 use crate::objectives::{Judged, Measured, Objective};
 use crate::scenario::Prepared;
+use crate::services::ServiceUse;
 use crate::validity::Verdict;
+use crate::workers::WorkerUse;
 
 /// Version of the form.
 pub const FORMAT: u32 = 1;
@@ -56,6 +58,9 @@ pub struct Report {
     pub generator: Generator,
     /// Other processes of this machine, when the target is on it.
     pub processes: Vec<ProcessUse>,
+    /// Services, as far as their metrics were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceUse>,
     /// The machine.
     pub machine: BTreeMap<String, String>,
     /// Version of this program.
@@ -79,6 +84,9 @@ pub struct Generator {
     pub lag_ms: Spread,
     /// What it used.
     pub usage: Usage,
+    /// The processes that made the load, where it was not this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerUse>,
 }
 
 /// A phase.
@@ -241,10 +249,14 @@ pub struct Circumstances {
     pub started_at: String,
     /// Threads of load.
     pub shards: u64,
+    /// Workers.
+    pub workers: Vec<WorkerUse>,
     /// The verdict.
     pub verdict: Verdict,
     /// Other processes.
     pub processes: Vec<ProcessUse>,
+    /// Services.
+    pub services: Vec<ServiceUse>,
     /// Remarks.
     pub notes: Vec<String>,
 }
@@ -331,9 +343,11 @@ impl Report {
                 connections: series.connections(),
                 lag_ms: Spread::of(series.lag()),
                 usage: ran.usage.clone(),
+                workers: circumstances.workers,
             },
             verdict: circumstances.verdict,
             processes: circumstances.processes,
+            services: circumstances.services,
             machine: crate::machine::description(),
             version: env!("CARGO_PKG_VERSION").into(),
             notes: circumstances.notes,

@@ -5,36 +5,62 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use http::HeaderValue;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use touchstone_types::{Clock, SystemClock};
 
 use crate::arrivals::Random;
 use crate::client::{Client, Connector, Lane, Read, Settings, Target, TargetError};
-use crate::engine::{self, Ended, Progress, Ran, Turn, Work};
+use crate::engine::{self, Ended, Progress, Ran, Share, Turn, Work};
 use crate::machine::Processes;
 use crate::measure::Recorder;
 use crate::report::{Circumstances, Report};
 use crate::scenario::Prepared;
+use crate::services;
 use crate::steps::{Call, Session};
 use crate::users::{self, Account, Users, UsersError};
 use crate::validity::{self, Rules};
+use crate::workers::{self, Distributed, WorkerUse, Workers, WorkersError};
 
 /// How a scenario is run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What is aimed at.
     pub target: String,
-    /// Threads of load; as many as are good when absent.
+    /// Threads of load, of each worker where there are workers; as many as are good when absent.
     pub shards: Option<u64>,
+    /// Processes that make the load; this one when absent.
+    pub workers: Option<Workers>,
+    /// What workers at other addresses want to be known.
+    pub worker_key: String,
     /// Speaks HTTP/2.
     pub http2: bool,
     /// Certificates in PEM that are believed besides the public ones.
     pub authorities: Option<PathBuf>,
+    /// Metrics of services that are looked at during the run.
+    pub metrics: Vec<services::Endpoint>,
     /// Users.
     pub users: users::Options,
     /// What is tolerated of the generator.
     pub rules: Rules,
+}
+
+impl Options {
+    /// For a target without users, on one thread: what measures itself.
+    pub fn plain(target: impl Into<String>) -> Self {
+        Self {
+            target: target.into(),
+            shards: Some(1),
+            workers: None,
+            worker_key: String::new(),
+            http2: false,
+            authorities: None,
+            metrics: Vec::new(),
+            users: users::Options::default(),
+            rules: Rules::default(),
+        }
+    }
 }
 
 /// Why there is no report.
@@ -46,6 +72,12 @@ pub enum RunError {
     /// The users.
     #[error("cannot make the users of the scenario")]
     Users(#[from] UsersError),
+    /// A key is missing.
+    #[error("the scenario does what only whoever runs the target may do: give it --operator-key")]
+    NoOperator,
+    /// The workers.
+    #[error("the workers cannot make the load")]
+    Workers(#[source] WorkersError),
     /// This machine.
     #[error("cannot start")]
     Io(#[from] std::io::Error),
@@ -65,10 +97,33 @@ impl RunError {
 }
 
 /// The work of one shard.
-struct ScenarioWork {
+pub(crate) struct ScenarioWork {
     prepared: Arc<Prepared>,
     client: Client,
     accounts: Arc<Vec<Account>>,
+    operator: Option<HeaderValue>,
+}
+
+/// Makes the work of each shard, on its own thread.
+pub(crate) fn works(
+    prepared: &Arc<Prepared>,
+    target: &Target,
+    connector: &Connector,
+    accounts: &Arc<Vec<Account>>,
+    operator: Option<HeaderValue>,
+) -> impl Fn(Share) -> ScenarioWork + Send + Sync + Clone + use<> {
+    let settings = Settings {
+        timeout: prepared.scenario.timeout,
+        ..Settings::default()
+    };
+    let (prepared, accounts) = (Arc::clone(prepared), Arc::clone(accounts));
+    let (target, connector) = (target.clone(), connector.clone());
+    move |_| ScenarioWork {
+        prepared: Arc::clone(&prepared),
+        client: Client::new(target.clone(), connector.clone(), settings),
+        accounts: Arc::clone(&accounts),
+        operator: operator.clone(),
+    }
 }
 
 impl Work for ScenarioWork {
@@ -84,10 +139,8 @@ impl Work for ScenarioWork {
         lane: &'a mut Lane,
         recorder: &'a Recorder,
     ) -> LocalBoxFuture<'a, ()> {
-        let is_open = self.prepared.plan.phases[usize::from(turn.phase)]
-            .load
-            .is_open();
-        let (_, account, step) = self.prepared.choose(is_open, turn.user, turn.draw);
+        let phase = usize::from(turn.phase);
+        let (_, account, step) = self.prepared.choose(phase, turn.user, turn.draw);
         async move {
             let mut session = Session {
                 client: &self.client,
@@ -95,6 +148,7 @@ impl Work for ScenarioWork {
                 recorder,
                 turn,
                 account: account.and_then(|at| self.accounts.get(at)),
+                operator: self.operator.as_ref(),
                 base: self.prepared.bases[step],
                 sheds: self.prepared.scenario.sheds,
                 random: Random::new(turn.draw, 0),
@@ -122,14 +176,12 @@ pub async fn run(
         .map(std::fs::read)
         .transpose()?;
     let connector = Connector::new(&target, options.http2, authorities.as_deref())?;
-    let settings = Settings {
-        timeout: prepared.scenario.timeout,
-        ..Settings::default()
-    };
     // Everything beside the load speaks HTTP/1.1.
     let plain = Connector::new(&target, false, authorities.as_deref())?;
     let client = Client::new(target.clone(), plain, Settings::default());
+    let operator = operator(&prepared, options)?;
     reach(&client).await?;
+    let mut watch = services::Watch::start(&options.metrics).await?;
     raise_limit();
     let users = Users::prepare(&client, &prepared, &options.users, &mut note).await?;
     let shards = options
@@ -137,30 +189,49 @@ pub async fn run(
         .unwrap_or_else(|| default_shards(&target))
         .max(1);
     let prepared = Arc::new(prepared);
-    let (accounts, shared) = (Arc::clone(&users.accounts), Arc::clone(&prepared));
-    let work_target = target.clone();
-    let work = move |_| ScenarioWork {
-        prepared: Arc::clone(&shared),
-        client: Client::new(work_target.clone(), connector.clone(), settings),
-        accounts: Arc::clone(&accounts),
-    };
     let started_at = SystemClock.now().to_rfc3339();
     let processes = target.is_local().then(Processes::start);
     let over = CancellationToken::new();
     let (ran, renewed) = {
         let local = LocalSet::new();
-        let load = engine::run(prepared.plan.clone(), shards, work, stop, progress);
         let load = async {
-            let ran = load.await;
+            let making = Making {
+                prepared: &prepared,
+                options,
+                target: &target,
+                connector: &connector,
+                accounts: &users.accounts,
+                operator,
+                authorities,
+                shards,
+            };
+            let ran = making.make(stop, &mut note, progress).await;
             over.cancel();
             ran
         };
         let kept = users.keep_logged_in(&client, over.clone());
-        local
-            .run_until(futures_util::future::join(load, kept))
-            .await
+        let watched = watch.watch(over.clone());
+        let all = futures_util::future::join3(load, kept, watched);
+        let (ran, renewed, ()) = Box::pin(local.run_until(all)).await;
+        (ran, renewed)
     };
-    let ran: Ran = ran?;
+    // Whatever became of the load: nothing is left behind.
+    let is_lost = matches!(
+        &ran,
+        Ok((
+            Ran {
+                ended: Ended::TargetLost,
+                ..
+            },
+            ..
+        ))
+    );
+    let finished = if is_lost {
+        Ok(())
+    } else {
+        users.finish(&client).await
+    };
+    let (ran, workers, lost) = ran?;
     let mut notes = Vec::new();
     if renewed > 0 {
         notes.push(format!("{renewed} credentials were renewed during the run"));
@@ -171,23 +242,95 @@ pub async fn run(
     {
         notes.push("the target's own limits were in force: no operator's key was given".into());
     }
-    if ran.ended != Ended::TargetLost
-        && let Err(error) = users.finish(&client).await
-    {
+    if let Err(error) = finished {
         notes.push(format!("the limits could not be put back: {error}"));
     }
-    let verdict = validity::judge(&ran.series, &ran.usage, &options.rules);
+    let mut verdict = validity::judge(&ran.series, &ran.usage, &options.rules);
+    verdict.reasons.splice(0..0, lost);
     let circumstances = Circumstances {
         target: target.url().to_owned(),
         started_at,
-        shards,
+        shards: if workers.is_empty() {
+            shards
+        } else {
+            workers.iter().map(|worker| worker.shards).sum()
+        },
+        workers,
         verdict,
         processes: processes
             .map(|processes| processes.end(12))
             .unwrap_or_default(),
+        services: watch.end(),
         notes,
     };
     Ok(Report::new(&prepared, &ran, circumstances))
+}
+
+/// Everything that the load itself is made of.
+struct Making<'a> {
+    prepared: &'a Arc<Prepared>,
+    options: &'a Options,
+    target: &'a Target,
+    connector: &'a Connector,
+    accounts: &'a Arc<Vec<Account>>,
+    operator: Option<HeaderValue>,
+    authorities: Option<Vec<u8>>,
+    shards: u64,
+}
+
+/// What a run was, the workers that made it, and what went wrong with them.
+type Made = (Ran, Vec<WorkerUse>, Vec<String>);
+
+impl Making<'_> {
+    async fn make(
+        self,
+        stop: CancellationToken,
+        note: &mut impl FnMut(String),
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Made, RunError> {
+        let Some(workers) = &self.options.workers else {
+            let work = works(
+                self.prepared,
+                self.target,
+                self.connector,
+                self.accounts,
+                self.operator,
+            );
+            let plan = self.prepared.plan.clone();
+            let ran = engine::run(plan, self.shards, work, stop, progress).await?;
+            return Ok((ran, Vec::new(), Vec::new()));
+        };
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let operator = self.operator.as_ref().map(HeaderValue::to_str);
+        let given = Distributed {
+            workers: workers.clone(),
+            key: self.options.worker_key.clone(),
+            shards: self.options.shards,
+            target: self.options.target.clone(),
+            http2: self.options.http2,
+            operator: operator.and_then(Result::ok).map(str::to_owned),
+            authorities: self.authorities.map(text),
+        };
+        workers::run(self.prepared, &given, self.accounts, stop, note, progress)
+            .await
+            .map_err(RunError::Workers)
+    }
+}
+
+/// The credential of whoever runs the target, if the scenario has steps for them.
+fn operator(prepared: &Prepared, options: &Options) -> Result<Option<HeaderValue>, RunError> {
+    if !prepared.needs_operator() {
+        return Ok(None);
+    }
+    let key = options
+        .users
+        .operator
+        .as_ref()
+        .ok_or(RunError::NoOperator)?;
+    let mut credential = HeaderValue::from_str(&format!("Bearer {key}"))
+        .map_err(|_| UsersError::Credential("the operator"))?;
+    credential.set_sensitive(true);
+    Ok(Some(credential))
 }
 
 /// Whether anything answers at all.
@@ -218,7 +361,7 @@ fn default_shards(target: &Target) -> u64 {
 }
 
 /// A thousand users are a thousand descriptors.
-fn raise_limit() {
+pub(crate) fn raise_limit() {
     // What the system allows is what there is; a lack of it shows as errors of the generator's own.
     let _ = rlimit::increase_nofile_limit(1 << 20);
 }

@@ -117,6 +117,30 @@ pub fn compare(
     })
 }
 
+/// Whether a run of this scenario on this machine could be compared with a baseline: asked before the run,
+/// which nobody should wait for in vain.
+pub fn fits(before: &[Report], scenario: &str) -> Result<(), Unlike> {
+    let machine = crate::machine::description();
+    for report in before {
+        let differs = |what: &str, kept: &str, own: &str| {
+            (kept != own).then(|| format!("{what} `{kept}` and {what} `{own}`"))
+        };
+        let of_machine = |key: &str| {
+            let get = |from: &std::collections::BTreeMap<String, String>| {
+                from.get(key).cloned().unwrap_or_default()
+            };
+            differs(key, &get(&report.machine), &get(&machine))
+        };
+        let what = differs("scenario", &report.scenario, scenario)
+            .or_else(|| of_machine("processor"))
+            .or_else(|| of_machine("cores"));
+        if let Some(what) = what {
+            return Err(Unlike(what));
+        }
+    }
+    Ok(())
+}
+
 fn difference(a: &Report, b: &Report) -> Option<String> {
     let of =
         |what: &str, a: &str, b: &str| (a != b).then(|| format!("{what} `{a}` and {what} `{b}`"));

@@ -1,12 +1,13 @@
 //! Baselines: reports under a name, and whether a later run differs from them.
 
 mod bootstrap;
+pub mod calibration;
 mod compare;
 #[cfg(test)]
 mod tests;
 
 pub use bootstrap::{Bootstrap, Side};
-pub use compare::{Change, Compared, Comparison, Unlike, compare, markdown};
+pub use compare::{Change, Compared, Comparison, Unlike, compare, fits, markdown};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::workers::Workers;
+
 /// Puts a deployment under load and says whether the measurement can be trusted.
 ///
 /// Exit codes: 0 all objectives hold, 1 one is missed or something regressed, 2 a mistake in the command
@@ -32,6 +34,8 @@ pub enum LoadCommand {
     List,
     /// List the steps that scenarios can use
     Steps,
+    /// Wait for a coordinator (`run … --workers ADDRESS,…`) and make load for it
+    Worker(WorkerArgs),
     /// Show reports again; two are compared, the first with the second
     Report(ReportArgs),
 }
@@ -62,12 +66,29 @@ pub struct RunArgs {
     /// Seed of schedule and content: the same seed, the same load
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Threads of load [default: half of the cores for a target on this machine, else all but one]
+    /// Processes that make the load: a number of them on this machine, or addresses of workers (`load worker`)
+    #[arg(long, value_name = "N|ADDRESS,…")]
+    pub workers: Option<Workers>,
+    /// What the workers at other addresses want to be known
+    #[arg(
+        long,
+        env = "TOUCHSTONE_WORKER_KEY",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "KEY"
+    )]
+    pub worker_key: String,
+    /// Threads of load, of each worker where there are any [default: half of the cores for a target on this machine, else all but one]
     #[arg(long)]
     pub shards: Option<u64>,
     /// Speak HTTP/2
     #[arg(long)]
     pub http2: bool,
+    /// Metrics (Prometheus) of a service to look at during the run, e.g. retrieval=http://127.0.0.1:8005; for a
+    /// stack of this machine its services are looked at anyhow
+    #[arg(long, value_name = "NAME=URL")]
+    pub metrics: Vec<String>,
     /// Certificates (PEM) to believe besides the public ones
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -107,6 +128,27 @@ pub struct RunArgs {
     pub compare: Option<String>,
 }
 
+/// How a worker waits.
+#[derive(Clone, Debug, Args)]
+pub struct WorkerArgs {
+    /// Address to listen on; other machines reach it only when that is not 127.0.0.1
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// What coordinators have to know; there must be one unless it listens on this machine only
+    #[arg(
+        long = "worker-key",
+        env = "TOUCHSTONE_WORKER_KEY",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "KEY"
+    )]
+    pub key: String,
+    /// End after one run
+    #[arg(long)]
+    pub once: bool,
+}
+
 /// Which reports.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
@@ -121,7 +163,7 @@ pub struct ReportArgs {
 /// Grades a load tester by endpoints whose answers are known
 ///
 /// Without a tool, this engine is graded. The report of a tool may be k6's summary, oha's JSON, Locust's
-/// table, or this engine's JSON.
+/// JSON or table, or this engine's JSON.
 #[derive(Clone, Debug, Args)]
 pub struct ConformanceArgs {
     /// Command to run for each probe, with {url}, {rate}, {seconds}, {requests} and {report} in it
@@ -133,6 +175,9 @@ pub struct ConformanceArgs {
     /// Shortens or lengthens every probe
     #[arg(long, default_value_t = 1.0)]
     pub scale: f64,
+    /// Requests a second of every probe, instead of its own rate
+    #[arg(long)]
+    pub rate: Option<f64>,
     /// Score that is asked for
     #[arg(long, default_value_t = 0.0, value_name = "SCORE")]
     pub at_least: f64,

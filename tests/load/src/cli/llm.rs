@@ -1,26 +1,10 @@
-use std::path::Path;
 use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use super::args::LlmSimArgs;
 use super::{DONE, MISSED, Surroundings, USAGE, note, out};
-use crate::llm::{Faults, Model, PROFILES, Prediction, Profile, Simulator, predict, rate_for};
-use crate::measure::Measure;
-use crate::report::Report;
-use crate::runner::{self, Options};
-use crate::scenario::{Overrides, Prepared, Scenario};
-use crate::steps::Registry;
-use crate::users;
-use crate::validity::Rules;
+use crate::llm::check::{self, Checked};
+use crate::llm::{Faults, Model, PROFILES, Prediction, Profile, Simulator};
 
-/// Shares of what it can do at which the simulator is looked at.
-const LOADS: [f64; 4] = [0.3, 0.5, 0.7, 0.85];
-/// Requests that a prediction is made of.
-const PREDICTED: usize = 6_000;
-/// Bytes of the prompt that a check sends; four make a token.
-const PROMPT: &str =
-    "Which port has the oldest lighthouse on the northern coast, and when was it lit?";
 /// Farthest that a measured mean may be from the predicted one.
 const CLOSE: f64 = 0.05;
 
@@ -68,16 +52,7 @@ pub async fn llm_sim(args: &LlmSimArgs, surroundings: &Surroundings) -> u8 {
         },
         seed: args.seed,
     };
-    let predicted: Vec<(f64, Prediction)> = LOADS
-        .iter()
-        .map(|&load| {
-            let rate = rate_for(&model, load, PROMPT.len().div_ceil(4));
-            (
-                load,
-                predict(&model, rate, PREDICTED, PROMPT.len().div_ceil(4)),
-            )
-        })
-        .collect();
+    let predicted = check::predicted(&model);
     match args.check {
         Some(lasting) => Box::pin(check(&model, &predicted, lasting.into(), surroundings)).await,
         None => serve(&model, &predicted, args.port).await,
@@ -140,28 +115,22 @@ async fn check(
     let mut rows = Vec::new();
     for (load, prediction) in predicted {
         note(&format!("predicted {}", row(*load, prediction)));
-        let report = match Box::pin(measure(model, prediction.rate, lasting)).await {
+        let report = match Box::pin(check::measure(model, prediction.rate, lasting)).await {
             Ok(report) => report,
             Err(error) => {
                 note(&format!("error: {error}"));
                 return USAGE;
             }
         };
-        let far = |measure: Measure, predicted: Duration| {
-            report.total.spread(measure).mean / 1e3 / predicted.as_secs_f64() - 1.0
-        };
-        let first = far(Measure::FirstEvent, prediction.first_token.mean());
-        let whole = far(Measure::Total, prediction.total.mean());
+        let checked = Checked::of(prediction, &report);
+        let (first, whole) = (checked.first_token(), checked.whole());
         all_close &= first.abs() <= CLOSE && whole.abs() <= CLOSE;
-        let (first_ms, whole_ms) = (
-            report.total.spread(Measure::FirstEvent).mean,
-            report.total.spread(Measure::Total).mean,
-        );
+        let (first_ms, whole_ms) = (checked.measured_ms.0, checked.measured_ms.1);
         if surroundings.json {
             rows.push(serde_json::json!({
                 "load": load, "rate": prediction.rate, "valid": report.verdict.is_valid(),
-                "first_token_ms": {"predicted": prediction.first_token.mean().as_secs_f64() * 1e3, "measured": first_ms},
-                "total_ms": {"predicted": prediction.total.mean().as_secs_f64() * 1e3, "measured": whole_ms},
+                "first_token_ms": {"predicted": checked.predicted_ms.0, "measured": first_ms},
+                "total_ms": {"predicted": checked.predicted_ms.1, "measured": whole_ms},
             }));
         } else {
             out(&format!(
@@ -179,64 +148,4 @@ async fn check(
         out(&serde_json::Value::Array(rows).to_string());
     }
     if all_close { DONE } else { MISSED }
-}
-
-/// Puts a simulator of its own under a load.
-async fn measure(model: &Model, rate: f64, lasting: Duration) -> Result<Report, String> {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(|error| error.to_string())?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let text = format!(
-        r#"name = "llm-sim"
-about = "The simulator against its own prediction."
-timeout = "5min"
-[[phases]]
-name = "all"
-load = {{ kind = "constant", rate = {rate}, duration = "{}ms", burstiness = 1 }}
-[[classes]]
-name = "asker"
-steps = [{{ step = "chat" }}]
-[requests.chat]
-method = "POST"
-path = "/v1/chat/completions"
-stream = true
-body = '{{"stream": true, "seed": {{n}}, "messages": [{{"role": "user", "content": "{PROMPT}"}}]}}'
-expect = {{ events = 3 }}
-"#,
-        lasting.as_millis()
-    );
-    let scenario = Scenario::parse("llm-sim", &text).map_err(|error| error.to_string())?;
-    let overrides = Overrides {
-        seed: 11,
-        ..Overrides::default()
-    };
-    let prepared = Prepared::new(scenario, &overrides, Registry::default(), Path::new("."));
-    let prepared = prepared.map_err(|error| error.to_string())?;
-    let options = Options {
-        target: format!("http://{address}"),
-        shards: Some(1),
-        http2: false,
-        authorities: None,
-        users: users::Options::default(),
-        rules: Rules::default(),
-    };
-    let over = CancellationToken::new();
-    let served = axum::serve(listener, Simulator::new(*model).router())
-        .with_graceful_shutdown(over.clone().cancelled_owned());
-    let load = async {
-        let ran = Box::pin(runner::run(
-            prepared,
-            &options,
-            CancellationToken::new(),
-            |_| {},
-            |_| {},
-        ))
-        .await;
-        over.cancel();
-        ran.map_err(|error| error.to_string())
-    };
-    let (report, served) = tokio::join!(load, std::future::IntoFuture::into_future(served));
-    served.map_err(|error| error.to_string())?;
-    report
 }

@@ -4,18 +4,24 @@ mod args;
 mod llm;
 mod run;
 
-pub use args::{ConformanceArgs, LlmSimArgs, LoadArgs, LoadCommand, ReportArgs, RunArgs};
+pub use args::{
+    ConformanceArgs, LlmSimArgs, LoadArgs, LoadCommand, ReportArgs, RunArgs, WorkerArgs,
+};
 
 pub use llm::llm_sim;
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::probe::{self, Probe, Tool};
+use anyhow::Context;
+
+use crate::probe::{self, Pace, Probe, Tool};
 use crate::report::Report;
 use crate::scenario::list;
+use crate::services::Endpoint;
 use crate::sink;
 use crate::steps::Registry;
+use crate::workers;
 
 /// Exit code: everything holds.
 pub const DONE: u8 = 0;
@@ -37,6 +43,10 @@ pub struct Surroundings {
     pub json: bool,
     /// File with the key of whoever runs the stack of this machine; used for targets on it only.
     pub local_operator_key: Option<PathBuf>,
+    /// Port of the gateway of this machine's stack.
+    pub local_port: Option<u16>,
+    /// Where its services tell their metrics; used when that gateway is the target, as far as they are there.
+    pub local_metrics: Vec<Endpoint>,
 }
 
 /// Why a command ended early.
@@ -70,6 +80,7 @@ pub async fn load(args: &LoadArgs, surroundings: &Surroundings) -> u8 {
             }
             Ok(DONE)
         }
+        LoadCommand::Worker(args) => worker(args, surroundings).await,
         LoadCommand::Report(report) => reported(report, surroundings),
     };
     match done {
@@ -104,7 +115,18 @@ pub async fn conformance(args: &ConformanceArgs, surroundings: &Surroundings) ->
         return USAGE;
     }
     let tool = args.tool.clone().map_or(Tool::Own, Tool::Command);
-    let graded = probe::conformance(&tool, &probes, args.scale, |name| {
+    if args
+        .rate
+        .is_some_and(|rate| !(rate > 0.0 && rate <= 100_000.0))
+    {
+        note("error: --rate must be above 0 and at most 100000");
+        return USAGE;
+    }
+    let pace = Pace {
+        scale: args.scale,
+        rate: args.rate,
+    };
+    let graded = probe::conformance(&tool, &probes, pace, |name| {
         note(&format!("probe {name}"));
     });
     match Box::pin(graded).await {
@@ -125,6 +147,32 @@ pub async fn conformance(args: &ConformanceArgs, surroundings: &Surroundings) ->
             }
         }
     }
+}
+
+/// Makes load for coordinators.
+async fn worker(args: &WorkerArgs, surroundings: &Surroundings) -> Result<u8, Stopped> {
+    if args.key.is_empty() && !args.listen.ip().is_loopback() {
+        return Err(Stopped::usage(anyhow::anyhow!(
+            "a worker on {} can be asked by others: give it a --worker-key",
+            args.listen
+        )));
+    }
+    let listening = tokio::net::TcpListener::bind(args.listen).await;
+    let listener = listening
+        .with_context(|| format!("cannot listen on {}", args.listen))
+        .map_err(Stopped::usage)?;
+    let address = listener.local_addr().map_err(Stopped::usage)?;
+    if surroundings.json {
+        out(&serde_json::json!({"worker": address.to_string()}).to_string());
+    } else {
+        out(&format!("a worker waits at {address}"));
+    }
+    let served = workers::serve(listener, &args.key, args.once, |text| note(&text));
+    tokio::select! {
+        served = served => served.map_err(Stopped::usage)?,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(DONE)
 }
 
 fn listed(surroundings: &Surroundings) {

@@ -13,6 +13,7 @@ use crate::engine::Progress;
 use crate::report::Report;
 use crate::runner::{self, Options};
 use crate::scenario::{Overrides, Prepared, Scenario, builtin};
+use crate::services::Endpoint;
 use crate::sink::{self, Live};
 use crate::steps::Registry;
 use crate::users;
@@ -33,6 +34,9 @@ pub(super) async fn run(
         ),
         None => None,
     };
+    if let Some(before) = &before {
+        baseline::fits(before, &prepared.scenario.name).map_err(Stopped::usage)?;
+    }
     let options = options(args, surroundings)?;
     let phases: Vec<String> = prepared
         .plan
@@ -120,6 +124,17 @@ fn options(args: &RunArgs, surroundings: &Surroundings) -> Result<Options, Stopp
     let is_local = ["//127.", "//localhost", "//[::1]"]
         .iter()
         .any(|own| args.target.contains(own));
+    let mut metrics = args
+        .metrics
+        .iter()
+        .map(|text| Endpoint::parse(text))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|wrong| Stopped::usage(anyhow::anyhow!("--metrics: {wrong}")))?;
+    let port = surroundings.local_port.map(|port| format!(":{port}"));
+    let is_own = port.is_some_and(|port| args.target.trim_end_matches('/').ends_with(&port));
+    if is_local && is_own && metrics.is_empty() {
+        metrics.clone_from(&surroundings.local_metrics);
+    }
     let local = surroundings
         .local_operator_key
         .as_ref()
@@ -129,8 +144,11 @@ fn options(args: &RunArgs, surroundings: &Surroundings) -> Result<Options, Stopp
     Ok(Options {
         target: args.target.clone(),
         shards: args.shards,
+        workers: args.workers.clone(),
+        worker_key: args.worker_key.clone(),
         http2: args.http2,
         authorities: args.ca.clone(),
+        metrics,
         users: users::Options {
             api_key: args.api_key.clone(),
             operator: operator.map(|key| key.trim().to_owned()),

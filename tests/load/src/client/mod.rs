@@ -4,11 +4,14 @@ mod connect;
 mod failure;
 mod http1;
 mod http2;
+mod socket;
 mod sse;
 mod target;
 
 pub use connect::{Connector, Stream};
 pub use failure::Failure;
+pub(crate) use socket::authorized;
+pub use socket::{NotOpened, Opened, Received, Socket};
 pub use sse::{Event, Parser};
 pub use target::{Target, TargetError};
 
@@ -23,6 +26,7 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::sync::Mutex;
 
 use crate::measure::ErrorClass;
+use crate::steps::KeptSocket;
 
 /// Times and limits.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +96,21 @@ pub struct Exchange {
 #[derive(Default)]
 pub struct Lane {
     connection: Option<http1::Connection>,
+    socket: Option<(String, KeptSocket)>,
     number: usize,
+}
+
+impl Lane {
+    /// The socket of this name that was kept.
+    pub(crate) fn take_socket(&mut self, name: &str) -> Option<KeptSocket> {
+        let (_, socket) = self.socket.take_if(|(own, _)| own == name)?;
+        Some(socket)
+    }
+
+    /// Keeps a socket for the next iteration, in place of any other.
+    pub(crate) fn keep_socket(&mut self, name: &str, socket: KeptSocket) {
+        self.socket = Some((name.to_owned(), socket));
+    }
 }
 
 impl std::fmt::Debug for Lane {
@@ -166,8 +184,8 @@ impl Client {
         let number = self.lanes.get();
         self.lanes.set(number + 1);
         Lane {
-            connection: None,
             number,
+            ..Lane::default()
         }
     }
 

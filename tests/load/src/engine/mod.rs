@@ -4,6 +4,7 @@
 //! sends what it recorded. [`drive`] is the whole logic of a shard and knows neither sockets nor the
 //! clock of the machine, so tests run it on paused time.
 
+mod collect;
 mod pacer;
 mod plan;
 mod run;
@@ -12,8 +13,9 @@ mod shard;
 mod tests;
 mod work;
 
+pub use collect::{Collected, Ended, Progress, collect};
 pub use pacer::Pacer;
 pub use plan::{Load, Phase, Plan, Think};
-pub use run::{Ended, Progress, Ran, run};
+pub use run::{Message, Ran, Shards, run, start};
 pub use shard::{Duty, Share, drive};
 pub use work::{Turn, Work};

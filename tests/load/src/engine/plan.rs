@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::arrivals::{Profile, Random};
 
 /// One phase after the other.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The phases.
     pub phases: Vec<Phase>,
@@ -20,7 +20,7 @@ pub struct Plan {
 }
 
 /// One phase.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Phase {
 }
 
 /// The load of a phase.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Load {
     /// Iterations begin when they are due.
     Open {

@@ -1,32 +1,21 @@
 //! A run: shards on threads, and whoever adds up what they send.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::collect::{Ended, Progress, collect};
 use super::pacer::Pacer;
 use super::plan::Plan;
 use super::shard::{Duty, Share, drive};
 use super::work::Work;
-use crate::machine::{self, Usage};
-use crate::measure::{ErrorClass, Part, Recorder, Second, Series};
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// At its end.
-    Complete,
-    /// Somebody stopped it.
-    Stopped,
-    /// The target accepts no connections any more.
-    TargetLost,
-}
+use crate::machine::{self, ThreadUsage, Usage};
+use crate::measure::{Part, Recorder, Series};
 
 /// What a run was.
 #[derive(Debug)]
@@ -43,27 +32,31 @@ pub struct Ran {
     pub usage: Usage,
 }
 
-/// What is told once a second.
-#[derive(Debug)]
-pub struct Progress<'a> {
-    /// Since the begin.
-    pub elapsed: Duration,
-    /// Number of the phase.
-    pub phase: usize,
-    /// The second that has ended.
-    pub second: &'a Second,
-    /// All so far.
-    pub series: &'a Series,
-}
-
-/// Seconds without any success and with failing connections after which a target counts as lost.
-const LOST_AFTER: u64 = 10;
 /// Time that the threads get to be ready, so that all begin at the same moment.
 const START: Duration = Duration::from_millis(100);
 
-enum Message {
+/// What a shard tells whoever adds up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// A phase has begun, so many seconds after the begin of the run.
+    Phase(usize, f64),
+    /// What was recorded up to the end of a second.
     Second(u64, Part),
-    Ended(machine::ThreadUsage),
+    /// It is over.
+    Ended(ThreadUsage),
+    /// So many shards are gone and will tell nothing any more.
+    Gone(u64),
+}
+
+/// Which shards of all are those of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shards {
+    /// Number of the first.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+    /// How many there are in all processes together.
+    pub of: u64,
 }
 
 /// Runs a plan on `shards` threads. `work` makes the work of each shard, on its own thread.
@@ -72,108 +65,57 @@ pub async fn run<W, F>(
     shards: u64,
     work: F,
     stop: CancellationToken,
-    mut progress: impl FnMut(Progress<'_>),
+    progress: impl FnMut(Progress<'_>),
 ) -> std::io::Result<Ran>
 where
     W: Work,
     F: Fn(Share) -> W + Send + Sync + Clone + 'static,
 {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    let phase = Arc::new(Phases::default());
+    let (sender, receiver) = mpsc::unbounded_channel();
     let begin = Instant::now() + START;
     let watch = machine::Watch::start();
     let halt = stop.child_token();
-    for index in 0..shards {
-        let share = Share { index, of: shards };
-        let (plan, work, sender) = (plan.clone(), work.clone(), sender.clone());
-        let (halt, phase) = (halt.clone(), Arc::clone(&phase));
-        std::thread::Builder::new()
-            .name(format!("load-{index}"))
-            .spawn(move || thread(plan, share, &work, &sender, begin, halt, &phase))?;
-    }
+    let all = Shards {
+        first: 0,
+        count: shards,
+        of: shards,
+    };
+    start(&plan, all, begin, &work, &halt, &sender)?;
     drop(sender);
-    let mut series = Series::default();
-    let mut threads = Vec::new();
-    let mut complete = 0;
-    let mut lost_for = 0;
-    let mut ended = Ended::Complete;
-    let mut last_second = (0, 0);
-    while let Some(message) = receiver.recv().await {
-        match message {
-            Message::Ended(usage) => threads.push(usage),
-            Message::Second(at, part) => {
-                series.absorb(at, &part);
-                if last_second.0 != at {
-                    last_second = (at, 0);
-                }
-                last_second.1 += 1;
-                if last_second.1 < shards || at < complete {
-                    continue;
-                }
-                complete = at + 1;
-                let Some(second) = series.last() else {
-                    continue;
-                };
-                lost_for = if is_lost(second) { lost_for + 1 } else { 0 };
-                if lost_for >= LOST_AFTER {
-                    ended = Ended::TargetLost;
-                    halt.cancel();
-                }
-                progress(Progress {
-                    elapsed: begin.elapsed(),
-                    phase: phase.now.load(Ordering::Relaxed),
-                    second,
-                    series: &series,
-                });
-            }
-        }
-    }
-    if stop.is_cancelled() && ended == Ended::Complete {
-        ended = Ended::Stopped;
-    }
+    let collected = collect(receiver, shards, begin, &stop, &halt, progress).await;
     Ok(Ran {
-        series,
-        ended,
-        phase_seconds: phase.lasted(begin.elapsed().as_secs_f64()),
-        elapsed: begin.elapsed(),
-        usage: watch.end(threads),
+        series: collected.series,
+        ended: collected.ended,
+        elapsed: collected.elapsed,
+        phase_seconds: collected.phase_seconds,
+        usage: watch.end(collected.threads),
     })
 }
 
-/// Which phase it is, and when each began on the last shard that did.
-#[derive(Debug, Default)]
-struct Phases {
-    now: AtomicUsize,
-    begun: Mutex<Vec<f64>>,
-}
-
-impl Phases {
-    fn begun(&self, number: usize, at: f64) {
-        self.now.fetch_max(number, Ordering::Relaxed);
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        if begun.len() <= number {
-            begun.resize(number + 1, at);
-        }
-        begun[number] = begun[number].max(at);
+/// Starts the shards of this process; each tells `sender` until it has ended.
+pub fn start<W, F>(
+    plan: &Plan,
+    shards: Shards,
+    begin: Instant,
+    work: &F,
+    halt: &CancellationToken,
+    sender: &mpsc::UnboundedSender<Message>,
+) -> std::io::Result<()>
+where
+    W: Work,
+    F: Fn(Share) -> W + Send + Sync + Clone + 'static,
+{
+    for index in shards.first..shards.first + shards.count {
+        let share = Share {
+            index,
+            of: shards.of,
+        };
+        let (plan, work, sender, halt) = (plan.clone(), work.clone(), sender.clone(), halt.clone());
+        std::thread::Builder::new()
+            .name(format!("load-{index}"))
+            .spawn(move || thread(plan, share, &work, &sender, begin, halt))?;
     }
-
-    fn lasted(&self, end: f64) -> Vec<f64> {
-        let mut begun = self
-            .begun
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        begun.push(end);
-        begun.windows(2).map(|two| two[1] - two[0]).collect()
-    }
-}
-
-fn is_lost(second: &Second) -> bool {
-    let failed = [ErrorClass::Connect, ErrorClass::Broken, ErrorClass::Timeout]
-        .iter()
-        .map(|class| second.errors.of(*class))
-        .sum::<u64>();
-    failed > 0 && failed == second.requests()
+    Ok(())
 }
 
 fn thread<W: Work>(
@@ -183,7 +125,6 @@ fn thread<W: Work>(
     sender: &mpsc::UnboundedSender<Message>,
     begin: Instant,
     halt: CancellationToken,
-    phase: &Phases,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -204,7 +145,7 @@ fn thread<W: Work>(
         stop: halt,
     };
     let driven = drive(duty, |number| {
-        phase.begun(number, begin.elapsed().as_secs_f64());
+        let _ = sender.send(Message::Phase(number, begin.elapsed().as_secs_f64()));
     });
     let report = {
         let (recorder, sender) = (recorder.clone(), sender.clone());

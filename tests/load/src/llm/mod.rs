@@ -1,6 +1,7 @@
 //! A simulated server of a language model that queues, slows down and fails as loaded ones do, and tells
 //! beforehand what it will do.
 
+pub mod check;
 mod predict;
 mod profile;
 mod server;

@@ -211,7 +211,7 @@ impl Cell {
 }
 
 /// A [`Cell`] on its way to whoever adds them up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CellPart {
     good: u64,
     shed: u64,

@@ -86,7 +86,7 @@ pub enum Outcome {
 }
 
 /// Errors by class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errors([u64; ErrorClass::ALL.len()]);
 
 impl Errors {

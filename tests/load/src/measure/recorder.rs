@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Cell, CellPart, Durations, Sample, Sparse};
 
 /// The record of one shard since it was last taken.
@@ -25,7 +27,7 @@ struct Window {
 }
 
 /// A failure as it looked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// Kind of request.
     pub endpoint: u16,
@@ -112,7 +114,7 @@ impl Drop for Active {
 }
 
 /// A second of a shard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Part {
     /// By phase and kind of request.
     pub cells: Vec<((u16, u16), CellPart)>,

@@ -111,9 +111,9 @@ impl Series {
         self.seconds.values()
     }
 
-    /// The last second.
-    pub fn last(&self) -> Option<&Second> {
-        self.seconds.values().next_back()
+    /// One second.
+    pub fn second(&self, at: u64) -> Option<&Second> {
+        self.seconds.get(&at)
     }
 
     /// How late the generator was.

@@ -1,5 +1,6 @@
 //! Grades a load tester: each probe is asked by it, and what it tells is compared with what is known.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Stdio;
@@ -8,15 +9,13 @@ use serde::Serialize;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::expect::{Expected, Quantity};
+use super::expect::{Expected, Pace, Quantity};
 use super::script::{Probe, RIGHT};
 use super::server::Server;
 use super::told::Told;
 use crate::runner::{self, Options};
 use crate::scenario::{Overrides, Prepared, Scenario};
 use crate::steps::Registry;
-use crate::users;
-use crate::validity::Rules;
 
 /// What is graded.
 #[derive(Clone, Debug)]
@@ -50,33 +49,36 @@ pub struct Graded {
     pub score: f64,
     /// Each number.
     pub lines: Vec<Line>,
+    /// Requests that each probe saw, whatever was told.
+    pub seen: BTreeMap<&'static str, u64>,
     /// What went wrong with the tool itself.
     pub mistakes: Vec<String>,
 }
 
-/// Grades a tool. `scale` shortens the probes; `note` is told which one it is.
+/// Grades a tool. `pace` changes how they are asked; `note` is told which one it is.
 pub async fn conformance(
     tool: &Tool,
     probes: &[Probe],
-    scale: f64,
+    pace: Pace,
     mut note: impl FnMut(&str),
 ) -> std::io::Result<Graded> {
     let mut graded = Graded {
         score: 0.0,
         lines: Vec::new(),
+        seen: BTreeMap::new(),
         mistakes: Vec::new(),
     };
     for &probe in probes {
         note(probe.name());
-        let asked = probe.asked(scale);
+        let asked = probe.asked(pace);
         let server = Server::new(asked.lasting);
         let listener = Server::bind(0).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let over = CancellationToken::new();
         let told = async {
             let told = match tool {
-                Tool::Own => own(probe, &url, scale).await,
-                Tool::Command(command) => external(command, probe, &url, scale).await,
+                Tool::Own => own(probe, &url, pace).await,
+                Tool::Command(command) => external(command, probe, &url, pace).await,
             };
             over.cancel();
             told
@@ -86,6 +88,7 @@ pub async fn conformance(
             graded.mistakes.push(format!("{}: {mistake}", probe.name()));
             Told::default()
         });
+        graded.seen.insert(probe.name(), server.requests(probe));
         for expected in probe.expected(asked) {
             graded.lines.push(line(probe, &expected, &told));
         }
@@ -111,8 +114,8 @@ fn line(probe: Probe, expected: &Expected, told: &Told) -> Line {
 }
 
 /// The probe as a scenario of this engine.
-async fn own(probe: Probe, url: &str, scale: f64) -> Result<Told, String> {
-    let asked = probe.asked(scale);
+async fn own(probe: Probe, url: &str, pace: Pace) -> Result<Told, String> {
+    let asked = probe.asked(pace);
     let (path, status) = match probe {
         // This engine follows no redirects: a scenario says what is right.
         Probe::Redirect => ("/redirect".to_owned(), "[302]"),
@@ -143,22 +146,15 @@ async fn own(probe: Probe, url: &str, scale: f64) -> Result<Told, String> {
         Path::new("."),
     );
     let prepared = prepared.map_err(|error| error.to_string())?;
-    let options = Options {
-        target: url.to_owned(),
-        shards: Some(1),
-        http2: false,
-        authorities: None,
-        users: users::Options::default(),
-        rules: Rules::default(),
-    };
+    let options = Options::plain(url);
     let ran = runner::run(prepared, &options, CancellationToken::new(), |_| {}, |_| {}).await;
     let report = ran.map_err(|error| error.to_string())?;
     Ok(Told::of(&report))
 }
 
 /// A tool of somebody else.
-async fn external(command: &str, probe: Probe, url: &str, scale: f64) -> Result<Told, String> {
-    let asked = probe.asked(scale);
+async fn external(command: &str, probe: Probe, url: &str, pace: Pace) -> Result<Told, String> {
+    let asked = probe.asked(pace);
     let seconds = asked.lasting.as_secs_f64();
     let file = std::env::temp_dir().join(format!(
         "touchstone-probe-{}-{}",

@@ -13,6 +13,22 @@ pub struct Asked {
     pub lasting: Duration,
 }
 
+/// What of a probe is asked otherwise than usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Multiplies how long it lasts.
+    pub scale: f64,
+    /// Requests a second, instead of its own.
+    pub rate: Option<f64>,
+}
+
+impl Pace {
+    /// The usual rate for another time.
+    pub const fn scaled(scale: f64) -> Self {
+        Self { scale, rate: None }
+    }
+}
+
 /// A quantity of a tool's report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Quantity {
@@ -39,16 +55,16 @@ pub struct Expected {
 const SLACK_MS: f64 = 6.0;
 
 impl Probe {
-    /// How it is asked; `scale` shortens or lengthens it.
-    pub fn asked(self, scale: f64) -> Asked {
+    /// How it is asked.
+    pub fn asked(self, pace: Pace) -> Asked {
         let (rate, seconds) = match self {
             Self::Freeze => (200.0, 60.0),
             Self::Queue => (60.0, 10.0),
             _ => (100.0, 20.0),
         };
         Asked {
-            rate,
-            lasting: Duration::from_secs_f64(seconds * scale),
+            rate: pace.rate.unwrap_or(rate),
+            lasting: Duration::from_secs_f64(seconds * pace.scale),
         }
     }
 
@@ -111,7 +127,7 @@ mod tests {
     use super::*;
 
     fn value(probe: Probe, quantity: Quantity) -> f64 {
-        let all = probe.expected(probe.asked(1.0));
+        let all = probe.expected(probe.asked(Pace::scaled(1.0)));
         all.iter()
             .find(|expected| expected.quantity == quantity)
             .unwrap()

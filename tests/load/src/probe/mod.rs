@@ -7,7 +7,7 @@ mod server;
 mod told;
 
 pub use conformance::{Graded, Line, Tool, conformance};
-pub use expect::{Asked, Expected, Quantity};
+pub use expect::{Asked, Expected, Pace, Quantity};
 pub use script::{End, Probe, Reply};
 pub use server::Server;
 pub use told::Told;

@@ -51,10 +51,14 @@ impl Told {
         }
     }
 
-    /// Finds out the form: this engine's report, k6's summary, oha's JSON, or Locust's table.
+    /// Finds out the form: this engine's report, k6's summary, oha's JSON, Locust's
+    /// JSON or table.
     pub fn read(text: &str) -> Option<Self> {
         if text.trim_start().starts_with("Type,") || text.contains("\nType,Name") {
             return locust(text);
+        }
+        if text.trim_start().starts_with('[') {
+            return locust_json(text);
         }
         let begin = text.find('{')?;
         let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<Value>();
@@ -120,6 +124,38 @@ fn oha(json: &Value) -> Told {
     }
 }
 
+/// Locust's times are counts by millisecond, or by ten of them above 100.
+fn locust_json(text: &str) -> Option<Told> {
+    let entries: Vec<Value> = serde_json::from_str(text).ok()?;
+    let sum = |key: &str| -> f64 { entries.iter().filter_map(|own| own[key].as_f64()).sum() };
+    let mut times: BTreeMap<u64, u64> = BTreeMap::new();
+    let each = entries
+        .iter()
+        .filter_map(|own| own["response_times"].as_object());
+    for (time, count) in each.flatten() {
+        *times.entry(time.parse().ok()?).or_default() += count.as_u64()?;
+    }
+    let all: u64 = times.values().sum();
+    let quantile = |thousandths: u32| {
+        let wanted = f64::from(thousandths) / 1000.0 * all as f64;
+        let mut so_far = 0;
+        let found = times.iter().find(|(_, count)| {
+            so_far += **count;
+            so_far as f64 >= wanted
+        });
+        Some((thousandths, *found?.0 as f64))
+    };
+    let requests = sum("num_requests");
+    Some(Told {
+        requests: Some(requests),
+        error_share: (requests > 0.0).then(|| sum("num_failures") / requests),
+        quantiles: [500, 750, 900, 950, 990]
+            .into_iter()
+            .filter_map(quantile)
+            .collect(),
+    })
+}
+
 fn locust(text: &str) -> Option<Told> {
     let begin = text.find("Type,")?;
     let mut reader = csv::ReaderBuilder::new()
@@ -174,6 +210,15 @@ mod tests {
         let told = Told::read(locust).unwrap();
         assert_eq!((told.requests, told.error_share), (Some(8.0), Some(0.25)));
         assert_eq!(told.value(Quantity::Quantile(0.99)), Some(60.0));
+        let locust = r#"[{"num_requests":8,"num_failures":1,"response_times":{"5":6,"100":2}},
+            {"num_requests":2,"num_failures":1,"response_times":{"7":2}}]"#;
+        let told = Told::read(locust).unwrap();
+        assert_eq!((told.requests, told.error_share), (Some(10.0), Some(0.2)));
+        let at = |q| told.value(Quantity::Quantile(q));
+        assert_eq!(
+            (at(0.5), at(0.75), at(0.9)),
+            (Some(5.0), Some(7.0), Some(100.0))
+        );
         assert_eq!(Told::read("no report"), None);
     }
 }

@@ -18,7 +18,9 @@ const TEXTS: &[(&str, &str)] = &[
         "rate-limit",
         include_str!("../../scenarios/rate-limit.toml"),
     ),
+    ("endpoints", include_str!("../../scenarios/endpoints.toml")),
     ("cache", include_str!("../../scenarios/cache.toml")),
+    ("stats", include_str!("../../scenarios/stats.toml")),
     ("rag", include_str!("../../scenarios/rag.toml")),
     ("soak", include_str!("../../scenarios/soak.toml")),
     ("slow-llm", include_str!("../../scenarios/slow-llm.toml")),
@@ -35,10 +37,9 @@ const WAITING: &[(&str, &str)] = &[
         "faults that can be switched on in services and backends",
     ),
     (
-        "endpoints",
-        "the dashboard, sessions and settings of the API",
+        "websocket",
+        "a service with a WebSocket endpoint (a scenario of your own can have `[sockets]`)",
     ),
-    ("websocket", "a WebSocket endpoint of the API"),
     ("bots", "the bots of the Telegram service"),
 ];
 

@@ -37,6 +37,9 @@ pub struct Scenario {
     /// Requests of its own, usable as steps.
     #[serde(default)]
     pub requests: BTreeMap<String, Inline>,
+    /// WebSockets of its own, usable as steps.
+    #[serde(default)]
+    pub sockets: BTreeMap<String, SocketSpec>,
     /// What has to hold.
     #[serde(default)]
     pub objectives: Vec<Objective>,
@@ -71,6 +74,9 @@ pub struct PhaseSpec {
     pub name: String,
     /// Its load.
     pub load: LoadSpec,
+    /// Classes that take part; all of them when empty.
+    #[serde(default)]
+    pub classes: Vec<String>,
 }
 
 /// The load of a phase.
@@ -176,6 +182,34 @@ pub struct Inline {
 
 fn get() -> String {
     "GET".into()
+}
+
+/// A WebSocket that a scenario writes itself. An iteration sends a message and waits for the reply.
+///
+/// Reports tell of `NAME.connect` (until the upgrade), `NAME.message` (until the reply) and
+/// `NAME.delivery` (messages of others, from their sending).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketSpec {
+    /// Path and query.
+    pub path: String,
+    /// What is sent; `{n}` becomes a number that is drawn, `{user}` that of the user, `{stamp}` a mark of
+    /// sender and moment. With a mark, what comes without it is passed over, and what comes with that of
+    /// another one counts as a delivery.
+    pub send: String,
+    /// What the reply must hold, with the same placeholders.
+    #[serde(default)]
+    pub expect: String,
+    /// Whether the socket stays open until the next iteration of the user.
+    #[serde(default = "yes")]
+    pub keep: bool,
+    /// Whether the account's credential is left out.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// What an answer must be.

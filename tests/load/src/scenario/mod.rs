@@ -7,6 +7,6 @@ mod prepare;
 pub use builtin::{Listed, builtin, list};
 pub use file::{
     Accounts, Class, Expected, Inline, LoadSpec, Narrow, PhaseSpec, Rating, Scenario,
-    ScenarioError, WeightedStep,
+    ScenarioError, SocketSpec, WeightedStep,
 };
 pub use prepare::{Overrides, Prepared};

@@ -32,8 +32,6 @@ pub struct Overrides {
 /// A class of users, ready.
 #[derive(Clone, Debug)]
 pub struct PreparedClass {
-    /// Sum of the weights of all classes up to this one.
-    pub until: u64,
     /// First of its accounts.
     pub first_account: usize,
     /// How many.
@@ -57,6 +55,8 @@ pub struct Prepared {
     pub bases: Vec<u16>,
     /// Kinds of users.
     pub classes: Vec<PreparedClass>,
+    /// Of each phase: sums of the weights of the classes that take part, and which.
+    pub shares: Vec<Vec<(u64, usize)>>,
 }
 
 impl Prepared {
@@ -71,11 +71,26 @@ impl Prepared {
             name: scenario.name.clone(),
             reason,
         };
-        let registry = registry.with_requests(&scenario.requests).map_err(wrong)?;
         let plan = plan(&scenario, overrides, folder).map_err(wrong)?;
+        Self::planned(scenario, plan, registry)
+    }
+
+    /// The same for a plan that was made elsewhere: where overrides and files were.
+    pub fn planned(
+        scenario: Scenario,
+        plan: Plan,
+        registry: Registry,
+    ) -> Result<Self, ScenarioError> {
+        let wrong = |reason: String| ScenarioError::Wrong {
+            name: scenario.name.clone(),
+            reason,
+        };
+        let registry = registry
+            .with_requests(&scenario.requests, &scenario.sockets)
+            .map_err(wrong)?;
         let (mut steps, mut endpoints, mut bases) = (Vec::new(), Vec::new(), Vec::new());
         let mut names: Vec<&str> = Vec::new();
-        let (mut classes, mut until, mut account) = (Vec::new(), 0, scenario.accounts.count);
+        let (mut classes, mut account) = (Vec::new(), scenario.accounts.count);
         for class in &scenario.classes {
             let mut own = Vec::new();
             let mut sum = 0;
@@ -98,7 +113,6 @@ impl Prepared {
                 sum += u64::from(weighted.weight);
                 own.push((sum, at));
             }
-            until += u64::from(class.weight);
             let (first_account, accounts) = match &class.narrow {
                 Some(narrow) => {
                     account += narrow.accounts;
@@ -110,7 +124,6 @@ impl Prepared {
                 return Err(wrong(format!("the class `{}` does nothing", class.name)));
             }
             classes.push(PreparedClass {
-                until,
                 first_account,
                 accounts,
                 steps: own,
@@ -119,6 +132,7 @@ impl Prepared {
         if classes.is_empty() {
             return Err(wrong("it has no classes of users".into()));
         }
+        let shares = shares(&scenario).map_err(wrong)?;
         for step in &steps {
             if step.needs_account() && account == 0 {
                 return Err(wrong(format!("`{}` needs accounts", step.name())));
@@ -131,6 +145,7 @@ impl Prepared {
             endpoints,
             bases,
             classes,
+            shares,
         };
         prepared.check_objectives()?;
         Ok(prepared)
@@ -175,9 +190,16 @@ impl Prepared {
         self.scenario.accounts.count + narrow.map(|narrow| narrow.accounts).sum::<usize>()
     }
 
-    /// Which class, account and step it is: by turns for users, drawn under open load.
-    pub fn choose(&self, is_open: bool, user: u64, draw: u64) -> (usize, Option<usize>, usize) {
-        let weights = self.classes.last().map_or(1, |class| class.until);
+    /// Whether a step is done by whoever runs the target.
+    pub fn needs_operator(&self) -> bool {
+        self.steps.iter().any(|step| step.needs_operator())
+    }
+
+    /// Which class, account and step it is in a phase: by turns for users, drawn under open load.
+    pub fn choose(&self, phase: usize, user: u64, draw: u64) -> (usize, Option<usize>, usize) {
+        let is_open = self.plan.phases[phase].load.is_open();
+        let shares = &self.shares[phase];
+        let weights = shares.last().map_or(1, |(until, _)| *until);
         // Spread, so that any number of users has every class in its share.
         let place = if is_open {
             below(draw, weights)
@@ -189,8 +211,9 @@ impl Prepared {
         } else {
             below(place, weights)
         };
-        let class_at = self.classes.partition_point(|class| class.until <= place);
-        let class = &self.classes[class_at.min(self.classes.len() - 1)];
+        let share = shares.partition_point(|(until, _)| *until <= place);
+        let class_at = shares[share.min(shares.len() - 1)].1;
+        let class = &self.classes[class_at];
         let spread = draw.wrapping_mul(FIBONACCI).rotate_left(17);
         let account = (class.accounts > 0).then(|| {
             let own = if is_open {
@@ -226,7 +249,7 @@ impl Prepared {
                     {
                         hash.update(arrival.at.as_nanos().to_le_bytes());
                         let (class, account, step) =
-                            self.choose(true, arrival.number, arrival.draw);
+                            self.choose(number, arrival.number, arrival.draw);
                         hash.update([class as u8, step as u8]);
                         hash.update(account.unwrap_or_default().to_le_bytes());
                     }
@@ -249,6 +272,36 @@ const FIBONACCI: u64 = 0x9E37_79B9_7F4A_7C15;
 /// The high part of a product: even for every `end`.
 fn below(draw: u64, end: u64) -> u64 {
     ((u128::from(draw) * u128::from(end)) >> 64) as u64
+}
+
+/// Who takes part in which phase, and with which weight.
+fn shares(scenario: &Scenario) -> Result<Vec<Vec<(u64, usize)>>, String> {
+    let names = || scenario.classes.iter().map(|class| class.name.as_str());
+    let each = scenario.phases.iter().map(|phase| {
+        if let Some(wrong) = phase
+            .classes
+            .iter()
+            .find(|own| !names().any(|name| name == *own))
+        {
+            let hint = nearest(wrong, names());
+            let hint = hint.map_or_else(String::new, |hint| format!("; did you mean `{hint}`?"));
+            return Err(format!(
+                "phase `{}`: there is no class `{wrong}`{hint}",
+                phase.name
+            ));
+        }
+        let takes_part = |name: &String| phase.classes.is_empty() || phase.classes.contains(name);
+        let mut until = 0;
+        let classes = scenario.classes.iter().enumerate();
+        Ok(classes
+            .filter(|(_, class)| takes_part(&class.name))
+            .map(|(at, class)| {
+                until += u64::from(class.weight);
+                (until, at)
+            })
+            .collect())
+    });
+    each.collect()
 }
 
 fn unknown(name: &str, registry: &Registry) -> String {
@@ -357,6 +410,13 @@ mod tests {
         [[phases]]
         name = "all"
         load = { kind = "constant", rate = 100, duration = "10s", burstiness = 1 }
+        [[phases]]
+        name = "users"
+        load = { kind = "users", users = 10, duration = "10s" }
+        [[phases]]
+        name = "few"
+        classes = ["few"]
+        load = { kind = "users", users = 10, duration = "10s" }
         [[classes]]
         name = "most"
         weight = 3
@@ -392,10 +452,10 @@ mod tests {
     fn classes_and_steps_have_their_shares() {
         let prepared = prepared(TEXT, &Overrides::default()).unwrap();
         let mut random = crate::arrivals::Random::new(3, 0);
-        for is_open in [true, false] {
+        for phase in [0, 1] {
             let mut counts = [[0_u32; 2]; 2];
             for user in 0..10_000 {
-                let (class, account, step) = prepared.choose(is_open, user, random.draw());
+                let (class, account, step) = prepared.choose(phase, user, random.draw());
                 counts[class][step] += 1;
                 assert_eq!(account, None);
             }
@@ -410,6 +470,17 @@ mod tests {
             );
             assert_eq!(counts[1][0], 0);
         }
+    }
+
+    #[test]
+    fn a_phase_may_be_of_some_classes_only() {
+        let prepared_own = prepared(TEXT, &Overrides::default()).unwrap();
+        let mut random = crate::arrivals::Random::new(3, 0);
+        let classes = (0..1000).map(|user| prepared_own.choose(2, user, random.draw()).0);
+        assert!(classes.into_iter().all(|class| class == 1));
+        let mistaken = TEXT.replace("classes = [\"few\"]", "classes = [\"fewer\"]");
+        let error = prepared(&mistaken, &Overrides::default()).unwrap_err();
+        assert!(error.to_string().contains("did you mean `few`?"), "{error}");
     }
 
     #[test]

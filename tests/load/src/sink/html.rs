@@ -7,7 +7,8 @@ use super::chart::{Band, Chart, Line, number};
 use super::junit::escaped;
 use crate::measure::Measure;
 use crate::objectives::milliseconds;
-use crate::report::{Report, Row};
+use crate::report::{Report, Row, SecondRow};
+use crate::services::bottleneck;
 
 /// Its style, shared with the live page.
 pub(super) const STYLE: &str = include_str!("report.css");
@@ -25,6 +26,7 @@ pub fn html(report: &Report) -> String {
     }
     requests(&mut body, report);
     measures(&mut body, report);
+    services(&mut body, report);
     circumstances(&mut body, report);
     page(
         &format!(
@@ -113,7 +115,9 @@ fn objectives(body: &mut String, report: &Report) {
 }
 
 fn charts(report: &Report) -> Vec<Chart> {
-    let series = &report.series;
+    // A second that had only begun when the run ended would look like a fall to nothing.
+    let is_whole = |second: &&SecondRow| second.at == 0 || second.at as f64 + 0.5 <= report.seconds;
+    let series: Vec<&SecondRow> = report.series.iter().filter(is_whole).collect();
     let bands: Vec<Band> = report
         .phases
         .iter()
@@ -123,10 +127,10 @@ fn charts(report: &Report) -> Vec<Chart> {
             to: phase.to,
         })
         .collect();
-    let line = |name: &str, class, value: &dyn Fn(&crate::report::SecondRow) -> f64| Line {
+    let line = |name: &str, class, value: &dyn Fn(&SecondRow) -> f64| Line {
         name: name.to_owned(),
         class,
-        values: series.iter().map(value).collect(),
+        values: series.iter().map(|second| value(second)).collect(),
     };
     let chart = |title, unit, lines| Chart {
         title,
@@ -261,6 +265,65 @@ fn measures(body: &mut String, report: &Report) {
     body.push_str("</table></div>");
 }
 
+/// Stages that a service is shown with at most.
+const STAGES: usize = 8;
+
+fn services(body: &mut String, report: &Report) {
+    if report.services.is_empty() {
+        return;
+    }
+    body.push_str("<h2>Where the services spent it</h2>");
+    if let Some((service, stage, share)) = bottleneck(&report.services) {
+        let _ = write!(
+            body,
+            "<p>Most time: <b>{}</b> in {}, {:.0} % of what all stages took.</p>",
+            escaped(&stage.name),
+            escaped(service),
+            share * 100.0
+        );
+    }
+    body.push_str(
+        "<div class=\"scroll\"><table><tr><th>stage</th><th>count</th><th>mean</th><th>together</th></tr>",
+    );
+    for service in &report.services {
+        for stage in service.stages.iter().take(STAGES) {
+            let _ = write!(
+                body,
+                "<tr><td>{} · {}</td><td>{}</td><td>{}</td><td>{:.1} s</td></tr>",
+                escaped(&service.name),
+                escaped(&stage.name),
+                stage.count,
+                ms(stage.mean_ms()),
+                stage.seconds
+            );
+        }
+    }
+    body.push_str("</table></div>");
+    let levels = || {
+        report
+            .services
+            .iter()
+            .flat_map(|own| own.levels.iter().map(move |level| (own, level)))
+    };
+    if levels().next().is_none() {
+        return;
+    }
+    body.push_str(
+        "<h2>Pools and queues</h2><div class=\"scroll\"><table><tr><th>level</th><th>mean</th><th>most</th></tr>",
+    );
+    for (service, level) in levels() {
+        let _ = write!(
+            body,
+            "<tr><td>{} · {}</td><td>{}</td><td>{}</td></tr>",
+            escaped(&service.name),
+            escaped(&level.name),
+            number(level.mean),
+            number(level.most)
+        );
+    }
+    body.push_str("</table></div>");
+}
+
 fn circumstances(body: &mut String, report: &Report) {
     let generator = &report.generator;
     let _ = write!(
@@ -281,6 +344,19 @@ fn circumstances(body: &mut String, report: &Report) {
         escaped(&report.schedule),
         escaped(&report.version),
     );
+    for worker in &generator.workers {
+        let _ = write!(
+            body,
+            "<tr><td>worker {}</td><td class=\"text\">{} threads, {:.2} cores, {:.0} MiB, clock {:+.3} ms (± {:.3}){}</td></tr>",
+            escaped(&worker.address),
+            worker.shards,
+            worker.cores,
+            worker.memory as f64 / f64::from(1 << 20),
+            worker.clock_ms,
+            worker.clock_error_ms,
+            if worker.lost { ", lost" } else { "" }
+        );
+    }
     for (name, value) in &report.machine {
         let _ = write!(
             body,

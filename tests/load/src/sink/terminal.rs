@@ -6,6 +6,7 @@ use crate::engine::Progress;
 use crate::measure::Measure;
 use crate::objectives::milliseconds;
 use crate::report::{Report, Row};
+use crate::services::bottleneck;
 
 /// One line about the second that has ended.
 pub fn progress_line(progress: &Progress<'_>, phases: &[String]) -> String {
@@ -83,6 +84,15 @@ pub fn summary(report: &Report) -> String {
         ms(total.p95),
         ms(total.p99)
     );
+    if let Some((service, stage, share)) = bottleneck(&report.services) {
+        let _ = writeln!(
+            text,
+            "most time of the services: {} in {service}, {:.0} % of what all stages took, {} each",
+            stage.name,
+            share * 100.0,
+            ms(stage.mean_ms())
+        );
+    }
     let generator = &report.generator;
     let _ = writeln!(
         text,

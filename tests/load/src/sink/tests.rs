@@ -78,10 +78,12 @@ fn report(verdict: &[&str]) -> Report {
         target: "http://t".into(),
         started_at: "2026-01-01T00:00:00+00:00".into(),
         shards: 1,
+        workers: Vec::new(),
         verdict: Verdict {
             reasons: verdict.iter().map(|reason| (*reason).to_owned()).collect(),
         },
         processes: Vec::new(),
+        services: Vec::new(),
         notes: Vec::new(),
     };
     Report::new(&prepared, &ran, circumstances)

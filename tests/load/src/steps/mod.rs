@@ -2,11 +2,14 @@
 
 mod corpus;
 mod inline;
+mod operator;
 mod session;
+mod socket;
 mod stack;
 
 pub use corpus::{Text, text};
 pub use session::{Call, Session};
+pub use socket::KeptSocket;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 
-use crate::scenario::Inline;
+use crate::scenario::{Inline, SocketSpec};
 
 /// A step of a user: one request or several.
 ///
@@ -59,6 +62,11 @@ pub trait Step: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether it is done by whoever runs the target.
+    fn needs_operator(&self) -> bool {
+        false
+    }
+
     /// Does it once.
     fn run<'a>(&'a self, session: &'a mut Session<'_>) -> LocalBoxFuture<'a, ()>;
 }
@@ -84,9 +92,14 @@ impl Registry {
     pub(crate) fn with_requests(
         mut self,
         requests: &BTreeMap<String, Inline>,
+        sockets: &BTreeMap<String, SocketSpec>,
     ) -> Result<Self, String> {
         for (name, request) in requests {
             let step = inline::InlineStep::new(name, request)?;
+            self = self.with(Arc::new(step));
+        }
+        for (name, spec) in sockets {
+            let step = socket::SocketStep::new(name, spec)?;
             self = self.with(Arc::new(step));
         }
         Ok(self)

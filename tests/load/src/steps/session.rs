@@ -21,8 +21,16 @@ pub struct Call {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     read: Read,
-    is_anonymous: bool,
+    who: Who,
     expected: Vec<u16>,
+}
+
+/// Whose credential a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Account,
+    Operator,
+    Nobody,
 }
 
 impl Call {
@@ -34,7 +42,7 @@ impl Call {
             headers: Vec::new(),
             body: Bytes::new(),
             read: Read::Count,
-            is_anonymous: false,
+            who: Who::Account,
             expected: Vec::new(),
         }
     }
@@ -89,7 +97,14 @@ impl Call {
     /// Without the account's credential.
     #[must_use]
     pub fn anonymous(mut self) -> Self {
-        self.is_anonymous = true;
+        self.who = Who::Nobody;
+        self
+    }
+
+    /// With the credential of whoever runs the target.
+    #[must_use]
+    pub fn by_operator(mut self) -> Self {
+        self.who = Who::Operator;
         self
     }
 
@@ -152,6 +167,7 @@ pub struct Session<'a> {
     pub(crate) recorder: &'a Recorder,
     pub(crate) turn: Turn,
     pub(crate) account: Option<&'a Account>,
+    pub(crate) operator: Option<&'a HeaderValue>,
     /// First kind of request of the step.
     pub(crate) base: u16,
     /// Whether refusals in good form are no errors.
@@ -182,6 +198,15 @@ impl Session<'_> {
         self.turn.draw
     }
 
+    /// When what comes next was wanted, if it is the first thing of the iteration.
+    pub(crate) const fn intended(&mut self) -> Option<Instant> {
+        if self.is_begun {
+            return None;
+        }
+        self.is_begun = true;
+        Some(self.turn.intended)
+    }
+
     /// Makes a request of the step's `kind` (a place in [`super::Step::endpoints`]), checks the answer
     /// and records how it went. The answer is returned when it was right.
     pub async fn call(
@@ -191,10 +216,11 @@ impl Session<'_> {
         check: impl FnOnce(&Answer) -> Result<(), String>,
     ) -> Option<Answer> {
         let endpoint = self.base + kind;
-        let credential = self
-            .account
-            .filter(|_| !call.is_anonymous)
-            .map(Account::credential);
+        let credential = match call.who {
+            Who::Account => self.account.map(Account::credential),
+            Who::Operator => self.operator.cloned(),
+            Who::Nobody => None,
+        };
         let request = match call.request(self.client, credential) {
             Ok(request) => request,
             Err(error) => {
@@ -205,8 +231,7 @@ impl Session<'_> {
                 return None;
             }
         };
-        let intended = (!self.is_begun).then_some(self.turn.intended);
-        self.is_begun = true;
+        let intended = self.intended();
         let exchange = self.client.exchange(self.lane, request, call.read).await;
         let (outcome, what) = self.judge(&exchange, &call, check);
         if let Some(what) = what {

@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{Call, Session, Step, text};
+use super::{Call, Session, Step, operator, text};
 use crate::client::Answer;
 
 /// Does one step.
@@ -18,6 +18,7 @@ struct Named {
     name: &'static str,
     endpoints: Vec<String>,
     needs_account: bool,
+    needs_operator: bool,
     run: Run,
 }
 
@@ -40,6 +41,10 @@ impl Step for Named {
         self.needs_account
     }
 
+    fn needs_operator(&self) -> bool {
+        self.needs_operator
+    }
+
     fn run<'a>(&'a self, session: &'a mut Session<'_>) -> LocalBoxFuture<'a, ()> {
         (self.run)(session)
     }
@@ -52,6 +57,16 @@ pub(super) fn steps() -> Vec<Arc<dyn Step>> {
             name,
             endpoints: vec![name.to_owned()],
             needs_account,
+            needs_operator: false,
+            run,
+        })
+    };
+    let by_operator = |name: &'static str, kinds: &[&str], run: Run| -> Arc<dyn Step> {
+        Arc::new(Named {
+            name,
+            endpoints: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            needs_account: false,
+            needs_operator: true,
             run,
         })
     };
@@ -87,6 +102,17 @@ pub(super) fn steps() -> Vec<Arc<dyn Step>> {
         named("stats", true, |session| {
             simple(session, "/api/v1/stats", "/period")
         }),
+        named("stats.any", true, any_stats),
+        named("dashboard", true, |session| {
+            simple(session, "/api/v1/stats?period=week", "/period")
+        }),
+        named("sessions", true, sessions),
+        by_operator("limits.get", &["limits.get"], operator::read),
+        by_operator(
+            "limits.put",
+            &["limits.put.read", "limits.put"],
+            operator::write,
+        ),
         named("models", true, |session| plain(session, "/api/v1/models")),
         named("login", true, login),
         named("quota", true, quota),
@@ -123,6 +149,29 @@ fn simple<'a>(
         session.call(0, Call::get(path).keep(), check).await;
     }
     .boxed_local()
+}
+
+/// Statistics of a period that is drawn.
+fn any_stats<'a>(session: &'a mut Session<'_>) -> LocalBoxFuture<'a, ()> {
+    const PATHS: [&str; 4] = [
+        "/api/v1/stats?period=hour",
+        "/api/v1/stats?period=day",
+        "/api/v1/stats?period=week",
+        "/api/v1/stats?period=month",
+    ];
+    let drawn = session.random().below(PATHS.len() as u64) as usize;
+    simple(session, PATHS[drawn], "/period")
+}
+
+/// Conversations, a few or many at a time.
+fn sessions<'a>(session: &'a mut Session<'_>) -> LocalBoxFuture<'a, ()> {
+    const PATHS: [&str; 3] = [
+        "/api/v1/conversations?limit=1",
+        "/api/v1/conversations?limit=20",
+        "/api/v1/conversations?limit=100",
+    ];
+    let drawn = session.random().below(PATHS.len() as u64) as usize;
+    simple(session, PATHS[drawn], "/items")
 }
 
 fn parsed(answer: &Answer) -> Result<Value, String> {

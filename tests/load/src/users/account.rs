@@ -6,7 +6,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A pair of tokens, as the API answers it.
@@ -27,6 +27,15 @@ pub struct Account {
     state: RwLock<State>,
     /// Documents that it has.
     pub documents: Vec<String>,
+}
+
+/// An account on its way to a worker.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct AccountCopy {
+    email: String,
+    password: String,
+    credential: String,
+    documents: Vec<String>,
 }
 
 struct State {
@@ -67,6 +76,24 @@ impl Account {
             }),
             documents: Vec::new(),
         })
+    }
+
+    /// As it is handed to a worker.
+    pub(crate) fn copy(&self) -> AccountCopy {
+        AccountCopy {
+            email: self.email.clone(),
+            password: self.password.clone(),
+            credential: self.credential().to_str().unwrap_or_default().to_owned(),
+            documents: self.documents.clone(),
+        }
+    }
+
+    /// Takes a credential into use that somebody else renewed.
+    pub(crate) fn use_credential(&self, credential: &str) {
+        if let Some(credential) = sensitive(credential) {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.credential = credential;
+        }
     }
 
     /// The `Authorization` header.
@@ -127,8 +154,29 @@ impl State {
     }
 }
 
+impl AccountCopy {
+    /// The account of a worker; whoever handed it over renews it.
+    pub(crate) fn account(self) -> Option<Account> {
+        let state = State {
+            credential: sensitive(&self.credential)?,
+            refresh_token: String::new(),
+            renew_at: None,
+        };
+        Some(Account {
+            email: self.email,
+            password: self.password,
+            state: RwLock::new(state),
+            documents: self.documents,
+        })
+    }
+}
+
 fn bearer(token: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    sensitive(&format!("Bearer {token}"))
+}
+
+fn sensitive(credential: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(credential).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

@@ -5,6 +5,7 @@ mod api;
 mod plan;
 mod store;
 
+pub(crate) use account::AccountCopy;
 pub use account::{Account, Tokens};
 pub use api::{Api, ApiError};
 pub use plan::Changed;

@@ -14,6 +14,7 @@ const NARROW: &str = "load-narrow-";
 #[derive(Debug)]
 pub struct Changed {
     before: Value,
+    after: Value,
     tag: HeaderValue,
     operator: HeaderValue,
 }
@@ -32,6 +33,7 @@ pub async fn open(api: &Api<'_>, operator: &HeaderValue) -> Result<Changed, ApiE
     let tag = api.set_limits(operator, tag, &limits).await?;
     Ok(Changed {
         before,
+        after: limits,
         tag,
         operator: operator.clone(),
     })
@@ -57,12 +59,16 @@ impl Changed {
             limits["tenants"][&tenant] = plan.into();
         }
         self.tag = api.set_limits(&self.operator, tag, &limits).await?;
+        self.after = limits;
         Ok(())
     }
 
     /// Puts the limits back, unless somebody else has changed them meanwhile.
     pub async fn undo(self, api: &Api<'_>) -> Result<(), ApiError> {
-        api.set_limits(&self.operator, self.tag, &self.before)
+        let (now, tag) = api.limits(&self.operator).await?;
+        // Limits that were written as they are have another name, and are still ours to put back.
+        let tag = if now == self.after { tag } else { self.tag };
+        api.set_limits(&self.operator, tag, &self.before)
             .await
             .map(drop)
     }

@@ -61,12 +61,9 @@ async fn measured(requests: &str, http2: bool, sheds: bool) -> Report {
     )
     .unwrap();
     let options = Options {
-        target: format!("http://{address}"),
         shards: Some(2),
         http2,
-        authorities: None,
-        users: touchstone_load::users::Options::default(),
-        rules: touchstone_load::validity::Rules::default(),
+        ..Options::plain(format!("http://{address}"))
     };
     let over = CancellationToken::new();
     let served =

@@ -82,5 +82,8 @@ fn every_scenario_is_listed_and_those_that_wait_say_for_what() {
     ] {
         assert!(told.lines().any(|line| line.starts_with(name)), "{name}");
     }
-    assert!(told.contains("waiting for a WebSocket endpoint"), "{told}");
+    assert!(
+        told.contains("waiting for a service with a WebSocket endpoint"),
+        "{told}"
+    );
 }

@@ -1,9 +1,9 @@
 //! What is known of the probes, and is so on a slow machine too.
 
-use touchstone_load::probe::{Graded, Probe, Tool, conformance};
+use touchstone_load::probe::{Graded, Pace, Probe, Tool, conformance};
 
 async fn graded(probes: &[Probe]) -> Graded {
-    let graded = Box::pin(conformance(&Tool::Own, probes, 0.1, |_| {}))
+    let graded = Box::pin(conformance(&Tool::Own, probes, Pace::scaled(0.1), |_| {}))
         .await
         .unwrap();
     assert_eq!(graded.mistakes, Vec::<String>::new());
@@ -57,7 +57,7 @@ async fn a_tool_that_leaves_out_what_waits_is_graded_down() {
     let graded = Box::pin(conformance(
         &Tool::Command(command),
         &[Probe::Freeze],
-        0.1,
+        Pace::scaled(0.1),
         |_| {},
     ))
     .await
@@ -74,9 +74,14 @@ async fn a_tool_that_leaves_out_what_waits_is_graded_down() {
 #[tokio::test]
 async fn a_tool_that_says_nothing_scores_nothing() {
     let tool = Tool::Command("echo nothing to see; exit 3".into());
-    let graded = Box::pin(conformance(&tool, &[Probe::Steady], 0.01, |_| {}))
-        .await
-        .unwrap();
+    let graded = Box::pin(conformance(
+        &tool,
+        &[Probe::Steady],
+        Pace::scaled(0.01),
+        |_| {},
+    ))
+    .await
+    .unwrap();
     assert!(graded.score.abs() < 1e-9);
     assert_eq!(graded.mistakes.len(), 1);
 }

@@ -3,6 +3,9 @@
 
 mod client;
 mod command;
+mod compared;
 mod known;
 mod model;
+mod socket;
 mod verdict;
+mod workers;
