@@ -1,0 +1,117 @@
+#![doc = include_str!("../README.md")]
+
+mod child;
+mod rows;
+mod server;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+use touchstone_load::runner::{self, Options};
+use touchstone_load::scenario::{Overrides, Prepared, Scenario};
+use touchstone_load::steps::Registry;
+
+/// The allocator of the `touchstone` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the load suite against its goals, and other load testers against known answers.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    role: Option<Role>,
+    #[command(flatten)]
+    args: Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// The server that does nothing
+    Serve,
+    /// A generator: a load (as scenarios write it) on a path of a server
+    Generate {
+        /// The server
+        url: String,
+        /// The path
+        path: String,
+        /// The load
+        load: String,
+    },
+}
+
+/// What is measured, and how long.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only these rows (their numbers in the README)
+    #[arg(long, value_name = "ROW", value_parser = clap::value_parser!(u8).range(1..=8))]
+    only: Vec<u8>,
+    /// Short: to see that it runs, not to tell
+    #[arg(long)]
+    quick: bool,
+    /// k6's program
+    #[arg(long, value_name = "PROGRAM")]
+    k6: Option<String>,
+    /// Locust's program
+    #[arg(long, value_name = "PROGRAM")]
+    locust: Option<String>,
+    /// Folder with the scripts of k6 and Locust
+    #[arg(long, default_value = "tests", value_name = "DIR")]
+    scripts: String,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match &cli.role {
+            Some(Role::Serve) => server::serve().await?,
+            Some(Role::Generate { url, path, load }) => generate(url, path, load).await?,
+            None => return Box::pin(rows::all(&cli.args)).await,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn generate(url: &str, path: &str, load: &str) -> anyhow::Result<()> {
+    let is_stream = path.starts_with("/stream");
+    let text = format!(
+        r#"
+        name = "bench"
+        about = "Of the benchmark."
+        in_flight = 20000
+        timeout = "60s"
+        [[phases]]
+        name = "all"
+        load = {load}
+        [[classes]]
+        name = "asker"
+        steps = [{{ step = "ask" }}]
+        [requests.ask]
+        path = "{path}"
+        stream = {is_stream}
+        "#
+    );
+    let scenario = Scenario::parse("bench", &text)?;
+    let prepared = Prepared::new(
+        scenario,
+        &Overrides::default(),
+        Registry::default(),
+        Path::new("."),
+    )?;
+    let options = Options::plain(url);
+    let stop = CancellationToken::new();
+    let report = Box::pin(runner::run(prepared, &options, stop, |_| {}, |_| {})).await?;
+    say(&serde_json::to_string(&report)?);
+    Ok(())
+}
+
+/// A line of the result. A reader that has gone is no error of ours.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
