@@ -17,19 +17,20 @@ HERE = Path(__file__).resolve().parent
 SECONDS, USERS = 20, 8
 # The probes, and what is demanded of each: error share, then bounds in milliseconds by quantile.
 PROBES = {
-    "steady": (0.0, {"p50 in ms": (19.5, 80.0), "p99 in ms": (19.5, 1500.0)}),
-    "bimodal": (0.0, {"p50 in ms": (4.5, 80.0), "p99 in ms": (195.0, 1500.0)}),
+    "steady": (0.0, {"p50 in ms": (19.5, 400.0), "p99 in ms": (19.5, 5000.0)}),
+    "bimodal": (0.0, {"p50 in ms": (4.5, 150.0), "p99 in ms": (195.0, 5000.0)}),
     "errors": (0.1, {}),
     "bucket": (0.25, {}),
 }
 SCALE, RATE, PROBE_USERS = "0.5", "20", "5"
-# Share by which the count may differ from rate times time. This engine's arrivals are a schedule; k6 may be an
-# iteration off at its ends; Locust's time runs while its users are still made.
-COUNTS = {"own": 0.0, "k6": 0.01, "locust": 0.25}
+# Requests by which the count may differ from rate times time, below and above. This engine's arrivals are a
+# schedule; k6 may be an iteration off at its ends; Locust's time runs while it still starts.
+COUNTS = {"own": (0, 0), "k6": (2, 2), "locust": (180, 5)}
 # Requests that a tool may have sent and not told: those under way when it ended.
 UNTOLD = {"own": 0, "k6": 2, "locust": 5}
-# Share by which two tools' rates may differ on the stack: pauses are drawn, 290 of them give 3 % and a bit.
-RATES = 0.25
+# Share by which two tools' rates may differ on the stack: pauses are drawn (290 of them give 3 % and a bit), and a
+# machine that is slow for one tool adds to each of its pauses.
+RATES = 0.35
 
 problems = []
 
@@ -61,7 +62,8 @@ def conformance(binary, name, tool):
         line = told.get((probe, "requests"))
         if line:
             requests, expected = line["told"], line["expected"]
-            near = abs(requests - expected) <= expected * COUNTS[name] + 1
+            below, above = COUNTS[name]
+            near = expected - below <= requests <= expected + above
             demand(near, f"{name} {probe}: {requests:.0f} requests, {expected:.0f} expected")
             missing = graded["seen"][probe] - requests
             demand(0 <= missing <= UNTOLD[name], f"{name} {probe}: the probe saw {missing:.0f} more than were told")
@@ -81,7 +83,7 @@ def browse_own(binary, gateway, folder):
         raise SystemExit(f"own engine ended with {code}: {err[-2000:]}")
     report = json.loads(out.splitlines()[0])
     spread = report["total"]["ms"]["service"]
-    return report["total"]["requests"], report["total"]["errors"], spread["p50"], spread["p95"]
+    return report["total"]["requests"], SECONDS, report["total"]["errors"], spread["p50"], spread["p95"]
 
 
 def browse_k6(k6, gateway, folder):
@@ -94,7 +96,7 @@ def browse_k6(k6, gateway, folder):
         raise SystemExit(f"k6 ended with {code}: {err[-2000:]}")
     metrics = json.loads(summary.read_text())["metrics"]
     times = metrics["http_req_duration"]
-    return metrics["iterations"]["count"], metrics["checks"]["fails"], times["med"], times["p(95)"]
+    return metrics["iterations"]["count"], SECONDS, metrics["checks"]["fails"], times["med"], times["p(95)"]
 
 
 def smoke_k6(k6, gateway, folder):
@@ -117,7 +119,9 @@ def browse_locust(locust, gateway, folder):
     own = [row for row in json.loads(out) if row["name"].startswith(("documents.", "stats"))]
     times = sorted(float(t) for row in own for t, n in row["response_times"].items() for _ in range(n))
     count, errors = (sum(row[key] for row in own) for key in ("num_requests", "num_failures"))
-    return count, errors, times[len(times) // 2], times[len(times) * 95 // 100]
+    # Its time runs while it starts: the rate is that of the time in which it asked.
+    seconds = max(row["last_request_timestamp"] for row in own) - min(row["start_time"] for row in own)
+    return count, seconds, errors, times[len(times) // 2], times[len(times) * 95 // 100]
 
 
 def main(binary, gateway, venv):
@@ -146,8 +150,8 @@ def main(binary, gateway, venv):
             smoke_k6(k6, gateway, folder)
         if locust:
             told["locust"] = browse_locust(locust, gateway, folder)
-    for name, (count, errors, p50, p95) in told.items():
-        rates[name] = count / SECONDS
+    for name, (count, seconds, errors, p50, p95) in told.items():
+        rates[name] = count / seconds
         demand(errors == 0, f"{name} on the stack: {count} requests, {errors} errors, p50 {p50:.1f} ms, p95 {p95:.1f} ms")
         # A user pauses for 550 ms on average: nobody can be faster than without any wait.
         most = USERS / 0.55 * (1 + RATES)

@@ -6,6 +6,7 @@ mod command;
 mod compared;
 mod known;
 mod model;
+mod services;
 mod socket;
 mod verdict;
 mod workers;
