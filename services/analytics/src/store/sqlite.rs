@@ -38,32 +38,63 @@ SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), 
     value ->> 5
 FROM json_each(?1)";
 
-/// Days by number since 1970, with two sums each.
-const REQUEST_DAYS: &str = "
-SELECT at / 86400000000, COUNT(*), SUM(status >= 500) FROM requests
-WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR tenant_id = ?3) GROUP BY 1";
-const QUERY_DAYS: &str = "
-SELECT at / 86400000000, COUNT(*), SUM(hits = 0) FROM queries
-WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR tenant_id = ?3) GROUP BY 1";
-const INGESTION_DAYS: &str = "
-SELECT at / 86400000000, SUM(status = 'indexed'), SUM(status = 'failed') FROM ingestions
-WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR tenant_id = ?3) GROUP BY 1";
+/// A statement about one tenant, which an index leads to, and about all of them.
+struct Both {
+    one: &'static str,
+    all: &'static str,
+}
 
-const TOP_CHANNELS: &str = "
-SELECT channel, COUNT(*) FROM requests
-WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR tenant_id = ?3) AND channel <> ''
-GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?4";
-const TOP_QUERIES: &str = "
-SELECT text, COUNT(*) FROM queries
-WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR tenant_id = ?3) AND text <> ''
-GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?4";
+impl Both {
+    const fn of(&self, view: View) -> &'static str {
+        match view.tenant() {
+            Some(_) => self.one,
+            None => self.all,
+        }
+    }
+}
+
+macro_rules! both {
+    ($from:literal, $then:literal) => {
+        Both {
+            one: concat!(
+                $from,
+                " WHERE tenant_id = ?3 AND at >= ?1 AND at < ?2 ",
+                $then
+            ),
+            all: concat!($from, " WHERE ?3 IS NULL AND at >= ?1 AND at < ?2 ", $then),
+        }
+    };
+}
+
+/// Days by number since 1970, with two sums each.
+const REQUEST_DAYS: Both = both!(
+    "SELECT at / 86400000000, COUNT(*), SUM(status >= 500) FROM requests",
+    "GROUP BY 1"
+);
+const QUERY_DAYS: Both = both!(
+    "SELECT at / 86400000000, COUNT(*), SUM(hits = 0) FROM queries",
+    "GROUP BY 1"
+);
+const INGESTION_DAYS: Both = both!(
+    "SELECT at / 86400000000, SUM(status = 'indexed'), SUM(status = 'failed') FROM ingestions",
+    "GROUP BY 1"
+);
+
+const TOP_CHANNELS: Both = both!(
+    "SELECT channel, COUNT(*) FROM requests",
+    "AND channel <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?4"
+);
+const TOP_QUERIES: Both = both!(
+    "SELECT text, COUNT(*) FROM queries",
+    "AND text <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?4"
+);
 
 /// The times at four ranks, and the longest: one walk, one sort.
-const TIMES: &str = "
-SELECT duration_us FROM (
-    SELECT duration_us, ROW_NUMBER() OVER (ORDER BY duration_us) AS place FROM requests
-    WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR tenant_id = ?3))
-WHERE place IN (SELECT value FROM json_each(?4)) ORDER BY duration_us";
+const TIMES: Both = both!(
+    "SELECT duration_us FROM (SELECT duration_us,
+        ROW_NUMBER() OVER (ORDER BY duration_us) AS place FROM requests",
+    ") WHERE place IN (SELECT value FROM json_each(?4)) ORDER BY duration_us"
+);
 
 /// Records in a SQLite file.
 #[derive(Clone, Debug)]
@@ -80,12 +111,12 @@ impl SqliteStore {
 
     async fn days(
         &self,
-        statement: &'static str,
+        statement: &Both,
         view: View,
         span: Span,
         mut add: impl FnMut(chrono::NaiveDate, u64, u64),
     ) -> Result<(), Error> {
-        let rows = sqlx::query(statement)
+        let rows = sqlx::query(statement.of(view))
             .bind(micros(span.since))
             .bind(micros(span.until))
             .bind(owner(view))
@@ -98,13 +129,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    async fn top(
-        &self,
-        statement: &'static str,
-        view: View,
-        span: Span,
-    ) -> Result<Vec<StatsItem>, Error> {
-        let rows = sqlx::query(statement)
+    async fn top(&self, statement: &Both, view: View, span: Span) -> Result<Vec<StatsItem>, Error> {
+        let rows = sqlx::query(statement.of(view))
             .bind(micros(span.since))
             .bind(micros(span.until))
             .bind(owner(view))
@@ -130,7 +156,7 @@ impl SqliteStore {
             .map(|share| ((share * requests as f64).floor() as u64 + 1).min(requests))
             .collect();
         places.push(requests);
-        let times: Vec<i64> = sqlx::query_scalar(TIMES)
+        let times: Vec<i64> = sqlx::query_scalar(TIMES.of(view))
             .bind(micros(span.since))
             .bind(micros(span.until))
             .bind(owner(view))
@@ -213,25 +239,25 @@ impl Store for SqliteStore {
         let mut collected = Collected::default();
         let days = &mut collected.days;
         let mut requests = 0;
-        self.days(REQUEST_DAYS, view, span, |date, all, errors| {
+        self.days(&REQUEST_DAYS, view, span, |date, all, errors| {
             let sums = days.entry(date).or_default();
             (sums.requests, sums.errors) = (all, errors);
             requests += all;
         })
         .await?;
-        self.days(QUERY_DAYS, view, span, |date, all, without| {
+        self.days(&QUERY_DAYS, view, span, |date, all, without| {
             let sums = days.entry(date).or_default();
             (sums.queries, sums.queries_without_hits) = (all, without);
         })
         .await?;
-        self.days(INGESTION_DAYS, view, span, |date, indexed, failed| {
+        self.days(&INGESTION_DAYS, view, span, |date, indexed, failed| {
             let sums = days.entry(date).or_default();
             (sums.documents_indexed, sums.documents_failed) = (indexed, failed);
         })
         .await?;
-        collected.top_channels = self.top(TOP_CHANNELS, view, span).await?;
+        collected.top_channels = self.top(&TOP_CHANNELS, view, span).await?;
         if view.tells_queries() {
-            collected.top_queries = self.top(TOP_QUERIES, view, span).await?;
+            collected.top_queries = self.top(&TOP_QUERIES, view, span).await?;
         }
         collected.latency = self.latency(requests, view, span).await?;
         Ok(collected)
@@ -274,4 +300,40 @@ fn tenant(tenant: Option<TenantId>) -> String {
 
 fn hex(id: Uuid) -> String {
     id.simple().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_index_leads_to_the_records_of_one_tenant_and_time() {
+        let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+        let statements = [
+            (REQUEST_DAYS, "requests"),
+            (TOP_CHANNELS, "requests"),
+            (TIMES, "requests"),
+            (QUERY_DAYS, "queries"),
+            (TOP_QUERIES, "queries"),
+            (INGESTION_DAYS, "ingestions"),
+        ];
+        for (both, table) in statements {
+            for (statement, wanted) in [
+                (
+                    both.one,
+                    format!("USING INDEX {table}_of_tenant (tenant_id=? AND at>? AND at<?)"),
+                ),
+                (both.all, format!("USING INDEX {table}_at (at>? AND at<?)")),
+            ] {
+                let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+                let plan = sqlx::query(explain)
+                    .fetch_all(store.0.read())
+                    .await
+                    .unwrap();
+                let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+                let found = steps.iter().any(|step| step.contains(&wanted));
+                assert!(found, "{statement}: {steps:?}, not {wanted}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The health of the whole stack, asked of every service.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 use touchstone_api::{Health, HealthStatus};
 use touchstone_client::Mesh;
 use touchstone_web::{AppJson, HealthReport};
@@ -23,20 +22,49 @@ use crate::gateway::Gateway;
 /// Largest answer to a probe.
 const PROBE_BYTES: usize = 8 * 1024 * 1024;
 
-/// The last report, so that many who ask cause one round of questions.
+/// The last report, so that many who ask cause one round of questions, and one slow service holds up
+/// one of them.
 #[derive(Debug, Default)]
-pub(crate) struct HealthBoard(Mutex<Option<(Instant, HealthReport)>>);
+pub(crate) struct HealthBoard {
+    last: Mutex<Option<(Instant, HealthReport)>>,
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl HealthBoard {
+    fn younger_than(&self, age: Duration) -> Option<HealthReport> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, report) = last.as_ref()?;
+        (at.elapsed() < age).then(|| report.clone())
+    }
+
+    fn keep(&self, report: HealthReport) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((Instant::now(), report));
+    }
+}
 
 /// State of every service.
 pub(crate) async fn report(gateway: Gateway) -> HealthReport {
-    let mut last = gateway.health_board().0.lock().await;
-    if let Some((at, report)) = &*last
-        && at.elapsed() < gateway.config().health_keep
+    let (board, config) = (gateway.health_board(), gateway.config());
+    if let Some(report) = board.younger_than(config.health_keep) {
+        return report;
+    }
+    let asking = board.asking.try_lock().ok();
+    // While somebody asks, what the round before told.
+    if asking.is_none()
+        && let Some(report) = board.younger_than(config.health_keep + config.probe_timeout)
     {
-        return report.clone();
+        return report;
+    }
+    let _asking = match asking {
+        Some(asking) => asking,
+        None => board.asking.lock().await,
+    };
+    if let Some(report) = board.younger_than(config.health_keep) {
+        return report;
     }
     let report = ask_everybody(&gateway).await;
-    *last = Some((Instant::now(), report.clone()));
+    board.keep(report.clone());
     report
 }
 

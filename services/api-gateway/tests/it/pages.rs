@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -12,6 +13,7 @@ over_both_transports!(
     one_specification_holds_every_service,
     a_service_that_does_not_answer_is_named_and_asked_again,
     health_is_that_of_every_service,
+    one_service_that_hangs_holds_up_one_who_asks_for_health,
 );
 
 fn service(specification: Value, status: &'static str) -> Router {
@@ -209,6 +211,43 @@ async fn pages_can_be_switched_off() {
     for page in ["/", "/docs", "/docs/"] {
         let answer = stack.anonymous().get(page).await;
         assert_eq!(answer.problem(), "404 request.unknown_path", "{page}");
+    }
+    stack.stop().await;
+}
+
+async fn one_service_that_hangs_holds_up_one_who_asks_for_health(mode: Mode) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let hanging = Router::new().route(
+        "/health",
+        get(async move || {
+            if count.fetch_add(1, Ordering::SeqCst) > 0 {
+                std::future::pending::<()>().await;
+            }
+            json!({ "service_name": "x", "status": "healthy", "details": {} }).to_string()
+        }),
+    );
+    let stack = Stack::with(mode, [("vector", hanging)], |config| {
+        config.health_keep = Duration::ZERO;
+        config.probe_timeout = Duration::from_hours(1);
+    })
+    .await;
+    let client = stack.anonymous();
+    let first: Value = client.get("/health").await.json();
+    assert_eq!(first["status"], "healthy");
+    let held_up = client.get("/health");
+    let others = async {
+        while asked.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for _ in 0..3 {
+            let again: Value = client.get("/health").await.json();
+            assert_eq!(again["status"], "healthy");
+        }
+    };
+    tokio::select! {
+        _ = held_up => panic!("the service answered"),
+        done = tokio::time::timeout(crate::support::PATIENCE, others) => done.unwrap(),
     }
     stack.stop().await;
 }
