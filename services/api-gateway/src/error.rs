@@ -86,7 +86,7 @@ impl Error {
             TransportError::Unmounted(_) | TransportError::Connect(_) => {
                 Self::ServiceUnavailable { service, source }
             }
-            TransportError::Broken(_) | TransportError::Upgrade(_) => {
+            TransportError::Broken(_) | TransportError::Upgrade(_) | TransportError::Reset => {
                 Self::Broken { service, source }
             }
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use touchstone_config::{Error, Loader, Problems, Secret, Section, credentials};
 use touchstone_telemetry::LogFormat;
 
-use crate::{MeshConfig, Service};
+use crate::{FaultsConfig, MeshConfig, Service};
 
 /// What the stack is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub struct StackConfig {
     pub startup_wait: Duration,
     /// How calls among services are protected.
     pub mesh: MeshConfig,
+    /// Faults that can be asked for.
+    pub faults: FaultsConfig,
     /// Logs.
     pub log: LogConfig,
     /// Demo data.
@@ -128,6 +130,7 @@ impl Section for StackConfig {
         ("VECTOR_SERVICE_URL", "urls.vector"),
         ("TELEGRAM_SERVICE_URL", "urls.telegram"),
         ("ANALYTICS_SERVICE_URL", "urls.analytics"),
+        ("FAULT_ADMIN_KEY", "faults.admin_key"),
         ("DEMO", "demo.enabled"),
         ("DEMO_EMAIL", "demo.email"),
     ];
@@ -179,6 +182,8 @@ impl Section for StackConfig {
             "must be at most 10m",
         );
         self.mesh.check(problems);
+        let strict = self.profile == Profile::Production;
+        self.faults.check(strict, problems);
         let demo = self.demo.enabled && self.profile == Profile::Production;
         problems.check(
             !demo,
@@ -409,6 +414,25 @@ mod tests {
         assert_eq!(problems(&here), Vec::<String>::new());
         let production = [here[0], ("PROFILE", "production"), ("DEMO", "false")];
         assert_eq!(problems(&production).len(), 1);
+    }
+
+    #[test]
+    fn faults_need_a_good_key_and_no_production() {
+        let good = "5f0c3f9e2b7d4a61908e7c6d5b4a39281706f5e4";
+        let key = ("FAULT_ADMIN_KEY", good);
+        assert_eq!(problems(&[key]), Vec::<String>::new());
+        let found = problems(&[key, ("PROFILE", "production"), ("DEMO", "false")]);
+        assert!(
+            found.len() == 1 && found[0].contains("FAULT_ADMIN_KEY") && !found[0].contains(good),
+            "{found:?}"
+        );
+        for weak in [
+            "short",
+            "with a space in it, and long enough",
+            &"a".repeat(64),
+        ] {
+            assert_eq!(problems(&[("FAULT_ADMIN_KEY", weak)]).len(), 1, "{weak}");
+        }
     }
 
     #[test]

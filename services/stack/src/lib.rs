@@ -5,6 +5,7 @@ pub mod cli;
 mod config;
 mod demo;
 pub mod evaluation;
+mod faults;
 mod mesh;
 mod recording;
 pub mod secrets;
@@ -14,6 +15,7 @@ mod stack;
 mod wiring;
 
 pub use config::{Profile, Settings, StackConfig, plain_names};
+pub use faults::FaultsConfig;
 pub use mesh::MeshConfig;
 pub use service::Service;
 pub use stack::{Plan, Stack, StartError};

@@ -14,9 +14,10 @@ use touchstone_lifecycle::{BindError, Edge, Lifecycle, Listener, ShutdownReport,
 use touchstone_store::{DirLock, DirLockError};
 use touchstone_telegram::Guests;
 use touchstone_telemetry::Metrics;
-use touchstone_types::{IdSource, SystemClock};
+use touchstone_types::{Clock, IdSource};
 
 use crate::demo::{self, Credentials, SeedError};
+use crate::faults::Faults;
 use crate::recording;
 use crate::wiring::{self, BuildError, Operation};
 use crate::{Profile, Service, Settings, servers};
@@ -149,10 +150,12 @@ impl Stack {
         let mut admin = bind_admin(&settings, &plan).await?;
         let locks = lock(&settings, &plan)?;
         Box::pin(servers::check(&settings, &plan.services)).await?;
-        let clock = Arc::new(SystemClock);
         let service_key = service_key(&settings.stack.service_key, &plan)?;
         let metrics = Metrics::new();
-        let mesh = mesh(&settings, &service_key, &metrics);
+        let faults = Faults::of(&settings, &metrics);
+        let clock = faults.clock();
+        let mesh = mesh(&settings, &service_key, clock.clone(), &metrics);
+        faults.strike(&mesh);
         let jwt_secret = settings.auth.jwt_secret.clone();
         let jwt_secret = (!jwt_secret.is_empty()).then(|| jwt_secret.expose().as_bytes());
         let verifier = Verifier::new(
@@ -206,6 +209,7 @@ impl Stack {
                 guests: &stack.guests,
                 admin: &mut admin,
             };
+            let bus = faults.bus(service, &bus);
             let built = wiring::build(
                 service,
                 settings,
@@ -216,9 +220,10 @@ impl Stack {
                 &mut operation,
             );
             // A service's way up is long, and its future as large.
-            let built = Box::pin(built).await;
+            let built = Box::pin(faults.building(service, built)).await;
             match built {
                 Ok(router) => {
+                    let router = faults.around(service, router, &stack.common.mesh);
                     stack.common.mesh.mount(service.name(), router.clone());
                     stack.routers.insert(service, router);
                 }
@@ -394,9 +399,14 @@ fn lock(settings: &Settings, plan: &Plan) -> Result<Vec<DirLock>, StartError> {
 }
 
 /// Calls among services, protected as configured; no service is known yet.
-fn mesh(settings: &Settings, service_key: &ServiceKey, metrics: &Metrics) -> Mesh {
+fn mesh(
+    settings: &Settings,
+    service_key: &ServiceKey,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Mesh {
     let protection = settings.stack.mesh.protection();
-    let mesh = Mesh::protected(service_key.clone(), Arc::new(SystemClock), protection);
+    let mesh = Mesh::protected(service_key.clone(), clock, protection);
     mesh.show(metrics);
     mesh
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use http::Uri;
 use serde::Serialize;
+use touchstone_faults::{Calls, Plane};
 use touchstone_identity::ServiceKey;
 use touchstone_resilience::breaker::State;
 use touchstone_resilience::layers::{self, Balanced, Stack};
@@ -38,6 +39,8 @@ struct Inner {
     monotonic: Monotonic,
     protection: Protection,
     observer: Arc<Relay>,
+    /// Faults of calls, if any can be asked for.
+    faults: OnceLock<Plane>,
 }
 
 /// One service: its instances and whoever balances calls among them.
@@ -136,6 +139,7 @@ impl Mesh {
             monotonic: Monotonic::start(),
             protection,
             observer: Arc::default(),
+            faults: OnceLock::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -221,6 +225,40 @@ impl Mesh {
         }
     }
 
+    /// Calls have the faults of `plane` from now on; say so before services are known.
+    pub fn suffer(&self, plane: Plane) {
+        if self.inner.faults.set(plane).is_err() {
+            tracing::warn!("the mesh has faults already");
+        }
+    }
+
+    /// Whether calls can have faults.
+    pub(crate) fn suffers(&self) -> bool {
+        self.inner.faults.get().is_some()
+    }
+
+    /// The instances of `service` with the ways to them, without any protection and without faults.
+    pub fn instances(&self, service: &str) -> Option<Vec<(String, Transport)>> {
+        let targets = self.targets();
+        targets.get(service).map(|target| target.instances.clone())
+    }
+
+    /// The same instances, with the faults that calls to them have.
+    fn faulty(&self, service: &str, instances: &[(String, Transport)]) -> Vec<(String, Transport)> {
+        let Some(plane) = self.inner.faults.get() else {
+            return instances.to_vec();
+        };
+        let faults = Calls::new(plane.clone(), service);
+        let faulty = |(name, way): &(String, Transport)| {
+            let way = Transport::Faulty {
+                way: Box::new(way.clone()),
+                faults: faults.clone(),
+            };
+            (name.clone(), way)
+        };
+        instances.iter().map(faulty).collect()
+    }
+
     /// Names of the services that are known.
     pub fn services(&self) -> Vec<String> {
         self.targets().keys().cloned().collect()
@@ -260,7 +298,8 @@ impl Mesh {
         let Some(target) = targets.get_mut(service) else {
             return Err(TransportError::Unmounted(service.to_owned()));
         };
-        let balanced = balance(upstream, &target.instances, target.is_single);
+        let instances = self.faulty(service, &target.instances);
+        let balanced = balance(upstream, &instances, target.is_single);
         target.balances.push(balanced.clone());
         Ok(balanced)
     }
@@ -313,7 +352,7 @@ impl Mesh {
             self.inner.monotonic,
             self.inner.observer.clone(),
         );
-        let balanced = balance(upstream, &instances, is_single);
+        let balanced = balance(upstream, &self.faulty(&service, &instances), is_single);
         let target = Target {
             instances,
             is_single,
@@ -360,8 +399,9 @@ impl Mesh {
             instances = instances.len(),
             "`{service}` has moved"
         );
+        let faulty = self.faulty(service, &instances);
         for balance in &target.balances {
-            balance.update(instances.iter().cloned());
+            balance.update(faulty.iter().cloned());
         }
         target.instances = instances;
     }
@@ -382,7 +422,7 @@ fn balance(
     is_single: bool,
 ) -> Balanced<Transport> {
     match instances {
-        [(_, only @ Transport::InProcess(_))] => Balanced::local(upstream, only.clone()),
+        [(_, only)] if only.is_here() => Balanced::local(upstream, only.clone()),
         [(_, only)] if is_single => Balanced::single(upstream, only.clone()),
         several => Balanced::new(upstream, several.iter().cloned()),
     }

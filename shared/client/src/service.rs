@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use touchstone_api::Problem;
 use touchstone_api::headers::{IDEMPOTENCY_KEY, REQUEST_ID, TRACEPARENT};
 use touchstone_error::ErrorKind;
+use touchstone_faults::CalledBy;
 use touchstone_identity::{Caller, RequestContext};
 use touchstone_resilience::layers::{Deadline, Hedgeable, Repeatable};
 use touchstone_resilience::{Class, Rejected};
@@ -204,6 +205,9 @@ impl ServiceClient {
         builder = builder
             .extension(Deadline(deadline))
             .extension(class_of(caller));
+        if self.mesh.suffers() {
+            builder = builder.extension(CalledBy(self.from));
+        }
         let body = match body {
             Some(body) => {
                 builder =

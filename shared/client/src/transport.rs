@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
+use touchstone_faults::{Called, Calls};
 use touchstone_resilience::Rejected;
 use touchstone_resilience::layers::CallError;
 use tower::{Service, ServiceExt};
@@ -25,6 +27,24 @@ pub enum Transport {
     },
     /// To a router in this process.
     InProcess(Router),
+    /// One of these, with faults that were asked for.
+    Faulty {
+        /// The way without them.
+        way: Box<Transport>,
+        /// The faults.
+        faults: Calls,
+    },
+}
+
+impl Transport {
+    /// Whether it leads to a router in this process.
+    pub(crate) fn is_here(&self) -> bool {
+        match self {
+            Self::Http { .. } => false,
+            Self::InProcess(_) => true,
+            Self::Faulty { way, .. } => way.is_here(),
+        }
+    }
 }
 
 /// No response came.
@@ -42,6 +62,9 @@ pub enum TransportError {
     /// The connection within this process broke that was to become another protocol's.
     #[error("the service did not consent to another protocol")]
     Upgrade(#[source] hyper::Error),
+    /// The connection was reset, as was asked for.
+    #[error("the connection was reset")]
+    Reset,
     /// A policy ended the call.
     #[error("the call was not made, or not waited for")]
     Rejected(#[from] Rejected),
@@ -59,7 +82,7 @@ impl CallError for TransportError {
         match self {
             Self::Rejected(rejected) => rejected.never_sent(),
             Self::Unmounted(_) | Self::Connect(_) => true,
-            Self::Broken(_) | Self::Upgrade(_) => false,
+            Self::Broken(_) | Self::Upgrade(_) | Self::Reset => false,
         }
     }
 
@@ -93,6 +116,19 @@ impl Service<Request<Body>> for Transport {
             Self::InProcess(router) => {
                 let response = router.clone().oneshot(request);
                 Box::pin(async move { response.await.map_err(|never: Infallible| match never {}) })
+            }
+            Self::Faulty { way, faults } => {
+                let (mut way, faults) = (way.clone(), faults.clone());
+                Box::pin(async move {
+                    match faults.around(request, |request| way.call(request)).await {
+                        Called::Ended(result) => result,
+                        Called::Reset => Err(TransportError::Reset),
+                        Called::Refused => {
+                            let nobody = io::Error::from(io::ErrorKind::ConnectionRefused);
+                            Err(TransportError::Connect(Box::new(nobody)))
+                        }
+                    }
+                })
             }
         }
     }

@@ -3,6 +3,7 @@
 mod backoff;
 mod bus;
 mod consumer;
+mod faulty;
 mod kafka;
 mod memory;
 mod queue;
@@ -14,6 +15,7 @@ pub use bus::{
     is_uri, open, trial,
 };
 pub use consumer::{Consumer, Failure, Handler};
+pub use faulty::FaultyBus;
 pub use kafka::{KafkaBus, KafkaOptions};
 pub use memory::MemoryBus;
 pub use relay::{Backlog, Relay, RelayOptions, Waker};

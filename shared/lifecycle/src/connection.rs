@@ -1,7 +1,6 @@
 //! One connection from its first byte to its last.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +26,7 @@ use tower::ServiceExt;
 
 use crate::Edge;
 use crate::admission::Place;
+use crate::hang_up::{HangUp, Reset};
 use crate::io::Watched;
 use crate::pace::{HandedBody, Pace, PacedBody};
 
@@ -58,6 +58,8 @@ pub(crate) struct State {
     /// When the last request ended.
     last: Mutex<Instant>,
     abuse: Notify,
+    /// Whether the stream is reset instead of closed.
+    reset: AtomicBool,
 }
 
 /// What to do with a connection that was looked at.
@@ -84,7 +86,18 @@ impl State {
             handed: Mutex::default(),
             last: Mutex::new(Instant::now()),
             abuse: Notify::new(),
+            reset: AtomicBool::new(false),
         }
+    }
+
+    /// The connection is reset, unless other requests share it.
+    fn hang_up(&self, shared: bool) {
+        self.reset.store(!shared, Ordering::Release);
+    }
+
+    /// Whether the stream is reset instead of closed.
+    pub fn is_reset(&self) -> bool {
+        self.reset.load(Ordering::Acquire)
     }
 
     /// The request `number` states its length in two ways.
@@ -190,7 +203,7 @@ pub(crate) async fn drive<I>(
     router: Router,
     stop: CancellationToken,
 ) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
     let state = Arc::new(State::new(edge));
     state.leaving.store(stop.is_cancelled(), Ordering::Release);
@@ -249,7 +262,7 @@ async fn answer(
     peer: SocketAddr,
     router: Router,
     mut request: Request<Incoming>,
-) -> Result<Response, Infallible> {
+) -> Result<Response, HangUp> {
     let http2 = request.version() == Version::HTTP_2;
     if http2 {
         state.http2.store(true, Ordering::Release);
@@ -280,6 +293,11 @@ async fn answer(
         Ok(response) => response,
         Err(never) => match never {},
     };
+    if response.extensions().get::<HangUp>().is_some() {
+        in_flight.answered = true;
+        state.hang_up(http2);
+        return Err(HangUp);
+    }
     // An answer to a body that was taken back is none.
     in_flight.answered = !pace.as_ref().is_some_and(Pace::broken);
     if http2 {

@@ -11,6 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::admission::Place;
 use crate::connection::State;
+use crate::hang_up::Reset;
 use crate::heads::Heads;
 
 /// How long a client may go on sending what nobody reads after its answer, before the connection
@@ -19,7 +20,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// A connection's stream. A head that takes too long and a client that takes nothing of what is
 /// sent end it. It holds the connection's place, also after an upgrade.
-pub(crate) struct Watched<I> {
+pub(crate) struct Watched<I: Reset> {
     inner: I,
     state: Arc<State>,
     heads: Heads,
@@ -32,7 +33,7 @@ pub(crate) struct Watched<I> {
     _place: Place,
 }
 
-impl<I> Watched<I> {
+impl<I: Reset> Watched<I> {
     pub fn new(inner: I, state: Arc<State>, place: Place) -> Self {
         Self {
             inner,
@@ -95,7 +96,7 @@ impl<I> Watched<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> Watched<I> {
+impl<I: Reset + AsyncRead + Unpin> Watched<I> {
     /// Takes what the client still sends until it ends. A socket that is closed with something
     /// unread tells the client so at once, and the client throws the answer away.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -119,11 +120,19 @@ impl<I: AsyncRead + Unpin> Watched<I> {
     }
 }
 
+impl<I: Reset> Drop for Watched<I> {
+    fn drop(&mut self) {
+        if self.state.is_reset() {
+            self.inner.reset();
+        }
+    }
+}
+
 fn late(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: Reset + AsyncRead + Unpin> AsyncRead for Watched<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -142,7 +151,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: Reset + AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -171,6 +180,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.state.is_reset() {
+            return Poll::Ready(Ok(()));
+        }
         if self.linger.is_none() {
             let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
             ready!(self.poll_written(cx, shut))?;

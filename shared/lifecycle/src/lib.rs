@@ -9,6 +9,7 @@ mod admission;
 mod connection;
 mod edge;
 mod gate;
+mod hang_up;
 mod heads;
 mod io;
 mod listener;
@@ -19,6 +20,7 @@ pub mod trial;
 
 pub use edge::{Edge, EdgeMetrics, Reason};
 pub use gate::Gate;
+pub use hang_up::HangUp;
 pub use listener::{BindError, Listener};
 pub use pace::Pace;
 pub use tls::{Tls, TlsError, provide_cryptography};

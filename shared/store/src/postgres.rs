@@ -118,6 +118,7 @@ impl Database {
         migrate::prepare(&connect, schema, migrator, options).await?;
         let trust = Arc::new(Trust::new());
         let judge = Arc::clone(&trust);
+        let (faulty, patience) = (touchstone_faults::are_possible(), options.acquire_timeout);
         let pool = PgPoolOptions::new()
             .min_connections(0)
             .max_connections(options.connections)
@@ -128,10 +129,21 @@ impl Database {
             .before_acquire(move |connection, meta| {
                 let doubtful = judge.is_doubtful(meta.age);
                 Box::pin(async move {
+                    if faulty {
+                        touchstone_faults::before_connection(patience).await;
+                    }
                     if !doubtful && meta.idle_for < CHECK_AFTER {
                         return Ok(true);
                     }
                     is_sound(connection, doubtful).await
+                })
+            })
+            .after_connect(move |_, _| {
+                Box::pin(async move {
+                    if faulty {
+                        touchstone_faults::before_connection(patience).await;
+                    }
+                    Ok(())
                 })
             })
             .connect_lazy_with(connect);

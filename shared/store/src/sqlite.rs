@@ -70,7 +70,7 @@ impl Database {
         } else {
             SqliteSynchronous::Full
         };
-        let writer = SqlitePoolOptions::new()
+        let writer = pool()
             .min_connections(1)
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -86,7 +86,7 @@ impl Database {
             )
             .await?;
         migrator.run(&writer).await?;
-        let readers = SqlitePoolOptions::new()
+        let readers = pool()
             .min_connections(1)
             .max_connections(READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -142,6 +142,20 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// A pool whose connections are late, or do not come, when such faults can be asked for.
+fn pool() -> SqlitePoolOptions {
+    let options = SqlitePoolOptions::new();
+    if !touchstone_faults::are_possible() {
+        return options;
+    }
+    options.before_acquire(|_, _| {
+        Box::pin(async {
+            touchstone_faults::before_connection(ACQUIRE_TIMEOUT).await;
+            Ok(true)
+        })
+    })
 }
 
 /// Commits: durable when it returns.

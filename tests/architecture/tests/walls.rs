@@ -30,6 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("events", 2),
     ("cache", 2),
     ("resilience", 2),
+    ("faults", 2),
     ("testing", 3),
     ("test-services", 3),
     ("eval", 3),
