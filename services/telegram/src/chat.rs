@@ -153,8 +153,11 @@ fn bot_api(channel: i64) -> i64 {
 
 fn reply(message: &tl::types::Message) -> Option<i32> {
     match message.reply_to.as_ref()? {
-        tl::enums::MessageReplyHeader::Header(header) => header.reply_to_msg_id,
-        tl::enums::MessageReplyHeader::MessageReplyStoryHeader(_) => None,
+        // A number of another channel says nothing here.
+        tl::enums::MessageReplyHeader::Header(header) if header.reply_to_peer_id.is_none() => {
+            header.reply_to_msg_id
+        }
+        _ => None,
     }
 }
 

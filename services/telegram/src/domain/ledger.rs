@@ -8,6 +8,10 @@ use touchstone_api::telegram::Post;
 
 use super::target::deep_link;
 
+mod threads;
+
+pub use threads::{LONGEST_THREAD, Link, Links, open};
+
 /// A SHA-256.
 pub type Digest = [u8; 32];
 
@@ -36,6 +40,8 @@ pub struct Row {
     pub revision: i32,
     /// Posts of one album share it; it outlives them.
     pub grouped_id: Option<i64>,
+    /// The post that it answers; it outlives this one, too.
+    pub reply_to: Option<i32>,
     /// Last edit, seconds since 1970.
     pub edited_at: Option<i32>,
     /// The post, if it is one.
@@ -69,6 +75,7 @@ impl Row {
     pub fn post(post: Post, grouped_id: Option<i64>, edited_at: Option<i32>) -> Self {
         Self {
             grouped_id,
+            reply_to: post.reply_to_msg_id,
             edited_at,
             ..Self::of(post.message_id, Kind::Post)
         }
@@ -88,6 +95,7 @@ impl Row {
             kind,
             revision: 1,
             grouped_id: None,
+            reply_to: None,
             edited_at: None,
             post: None,
         }
@@ -165,6 +173,7 @@ pub fn plan(known: &Rows, told: Vec<Row>, deleted: &[i32], truth: Option<(i32, i
                 let gone = Row {
                     revision: before.revision + 1,
                     grouped_id: before.grouped_id,
+                    reply_to: before.reply_to,
                     ..Row::deleted(id)
                 };
                 plan.replace(before, gone);
@@ -185,23 +194,21 @@ impl Plan {
     }
 }
 
-/// What is to be found of a channel: number of the post or the album's first one, and its text.
+/// What is to be found of a channel: number of the post, or of the album's or thread's first one, and
+/// its text.
 pub type Texts = BTreeMap<i32, TelegramText>;
 
-/// The texts of rows: one for each post that has any, one for each album.
+/// The texts of rows: one for each post that has any, one for each album, one for each thread.
 ///
-/// An album goes by its first number, also when that post was deleted, so that it stays one thing.
+/// An album or thread goes by its first number, also when that post was deleted, so that it stays one
+/// thing.
 pub fn texts(rows: &Rows) -> Texts {
-    let mut albums: BTreeMap<i64, Vec<&Row>> = BTreeMap::new();
-    let mut units: Vec<Vec<&Row>> = Vec::new();
-    for row in rows.values() {
-        match row.grouped_id {
-            Some(album) => albums.entry(album).or_default().push(row),
-            None => units.push(vec![row]),
-        }
-    }
-    units.extend(albums.into_values());
-    let named = |unit: Vec<&Row>| Some((unit.first()?.id, text(&unit)?));
+    let links: Links = rows.values().map(Link::of).collect();
+    let units = threads::units(&links);
+    let named = |unit: Vec<i32>| {
+        let rows: Vec<&Row> = unit.iter().filter_map(|id| rows.get(id)).collect();
+        Some((*unit.first()?, text(&rows)?))
+    };
     units.into_iter().filter_map(named).collect()
 }
 

@@ -10,7 +10,7 @@ use touchstone_api::telegram::Post;
 use touchstone_store::Error;
 use touchstone_types::TenantId;
 
-use super::{Channel, Stamp, Stored, Told};
+use super::{Channel, Stamp, Stored, Told, threads};
 use crate::domain::coverage::Coverage;
 use crate::domain::ledger::{self, Digest, Kind, Row, Rows, Texts};
 
@@ -23,6 +23,14 @@ pub(super) trait Tables: Send {
     async fn followers(&mut self, channel: i64) -> Result<Vec<TenantId>, Error>;
     async fn rows(&mut self, channel: i64, low: i32, high: i32) -> Result<Vec<Stored>, Error>;
     async fn album(&mut self, channel: i64, grouped_id: i64) -> Result<Vec<Stored>, Error>;
+    /// Rows that answer numbers between two, `limit` at most.
+    async fn answers(
+        &mut self,
+        channel: i64,
+        low: i32,
+        high: i32,
+        limit: i32,
+    ) -> Result<Vec<Stored>, Error>;
     async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error>;
     async fn put_revision(
         &mut self,
@@ -90,7 +98,7 @@ pub(super) fn stored(
     id: i32,
     kind: &str,
     revision: i32,
-    (grouped_id, edited_at): (Option<i64>, Option<i32>),
+    (grouped_id, reply_to, edited_at): (Option<i64>, Option<i32>, Option<i32>),
     body: Option<&str>,
     hash: &[u8],
 ) -> Result<Stored, Error> {
@@ -106,6 +114,7 @@ pub(super) fn stored(
             },
             revision,
             grouped_id,
+            reply_to,
             edited_at,
             post: post.map_err(|error| corrupt(Box::new(error)))?,
         },
@@ -167,34 +176,18 @@ pub(super) async fn apply(
     Ok(changes.len() * followers.len())
 }
 
-/// The present rows of every number that may change, and of the albums that they are in.
+/// The present rows of every number that may change, and of the albums and threads that they are in.
 async fn concerned(tables: &mut dyn Tables, channel: i64, told: &Told) -> Result<Rows, Error> {
-    let mut spans: Vec<(i32, i32)> = told.truth.into_iter().collect();
     let numbers = told.rows.iter().map(|row| row.id);
-    let mut single = Coverage::from_intervals(
-        numbers
-            .chain(told.deleted.iter().copied())
-            .map(|id| (id, id)),
-    );
-    for (low, high) in &spans {
-        single.add(*low, *high);
-    }
-    spans = single.intervals().to_vec();
+    let numbers = numbers.chain(told.deleted.iter().copied());
+    let spans = numbers.map(|id| (id, id)).chain(told.truth);
+    let spans = Coverage::from_intervals(spans);
     let mut rows = Rows::new();
-    for (low, high) in spans {
-        let found = tables.rows(channel, low, high).await?;
+    for (low, high) in spans.intervals() {
+        let found = tables.rows(channel, *low, *high).await?;
         rows.extend(found.into_iter().map(|found| (found.row.id, found.row)));
     }
-    let albums: BTreeSet<i64> = told
-        .rows
-        .iter()
-        .chain(rows.values())
-        .filter_map(|row| row.grouped_id)
-        .collect();
-    for album in albums {
-        let found = tables.album(channel, album).await?;
-        rows.extend(found.into_iter().map(|found| (found.row.id, found.row)));
-    }
+    threads::complete(tables, channel, spans, &told.rows, &mut rows).await?;
     Ok(rows)
 }
 
@@ -255,11 +248,14 @@ pub(super) async fn announce(
         ..Told::default()
     };
     let rows = concerned(tables, channel, &truth).await?;
-    // An album may reach over the edge.
-    let low = rows.keys().next().map_or(low, |first| low.min(*first));
+    // Albums and threads may reach over the edge, but not everything there was looked at.
+    let mut looked_at = Coverage::from_intervals(rows.keys().map(|id| (*id, *id)));
+    looked_at.add(low, high);
     let texts: Texts = ledger::texts(&rows);
-    let mapped = tables.documents(channel, tenant, low, high).await?;
-    let mapped: BTreeMap<i32, String> = mapped.into_iter().collect();
+    let mut mapped: BTreeMap<i32, String> = BTreeMap::new();
+    for (low, high) in looked_at.intervals() {
+        mapped.extend(tables.documents(channel, tenant, *low, *high).await?);
+    }
     let mut events = 0;
     let gone = mapped.keys().filter(|id| !texts.contains_key(*id));
     let gone = gone.map(|id| (*id, None));

@@ -338,6 +338,157 @@ async fn of_many_who_want_an_account_one_gets_it(world: World) {
     }
 }
 
+/// A post that answers another one, or stands in an album.
+fn tied(id: i32, text: &str, reply_to: Option<i32>, album: Option<i64>, edited: i32) -> Row {
+    let mut post = row(id, text).post.unwrap();
+    post.reply_to_msg_id = reply_to;
+    Row::post(post, album, Some(edited))
+}
+
+/// What documents say when they did as they were told.
+fn heard(held: &mut ledger::Texts, events: Vec<TelegramPost>) {
+    for event in events {
+        match event.text {
+            Some(text) => drop(held.insert(event.message_id, text)),
+            None => drop(held.remove(&event.message_id)),
+        }
+    }
+}
+
+async fn true_texts(world: &World) -> ledger::Texts {
+    let rows = world.rows().await.into_iter();
+    ledger::texts(&rows.map(|row| (row.id, row)).collect())
+}
+
+async fn threads_are_told_whole_in_whatever_order_they_come(world: World) {
+    world.follow(world.tenant).await;
+    let mut held = ledger::Texts::new();
+    let mut noise = 7_u32;
+    let mut draw = move |below: i32| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        i32::try_from(noise >> 8).unwrap() % below
+    };
+    // Of sixty numbers most answer one a little before them, some stand in albums.
+    let told = |id: i32, step: i32| {
+        let reply_to = (id % 4 != 0).then(|| id - 1 - id % 3);
+        let album = (id % 7 == 0 || id % 7 == 1).then(|| i64::from(id / 7));
+        tied(id, &format!("{id} at {step}"), reply_to, album, step + 1)
+    };
+    for step in 0..150 {
+        let id = 1 + draw(60);
+        let change = match draw(8) {
+            0 => Told {
+                deleted: vec![id],
+                ..Told::default()
+            },
+            1 => Told {
+                // A page that begins and ends inside of threads.
+                rows: (id..id + 6).map(|id| told(id, step)).collect(),
+                truth: Some((id, id + 7)),
+                ..Told::default()
+            },
+            _ => Told {
+                rows: vec![told(id, step)],
+                ..Told::default()
+            },
+        };
+        world.told(change).await;
+        heard(&mut held, world.events().await);
+        assert_eq!(held, true_texts(&world).await, "step {step}");
+    }
+    assert!(
+        held.values().any(|text| text.text.contains("\n\n")),
+        "there are threads"
+    );
+}
+
+async fn a_thread_that_grows_too_long_falls_apart(world: World) {
+    world.follow(world.tenant).await;
+    let mut held = ledger::Texts::new();
+    let most = i32::try_from(ledger::LONGEST_THREAD).unwrap();
+    world
+        .told(Told {
+            rows: vec![row(100, "first")],
+            ..Told::default()
+        })
+        .await;
+    for number in 1..most + 4 {
+        // Half of them answer the first, half the one before.
+        let to = if number % 2 == 0 { 100 } else { 99 + number };
+        let answer = tied(100 + number, "answer", Some(to), None, 1);
+        world
+            .told(Told {
+                rows: vec![answer],
+                ..Told::default()
+            })
+            .await;
+        heard(&mut held, world.events().await);
+        let expected = if number < most {
+            1
+        } else {
+            number as usize + 1
+        };
+        assert_eq!(held.len(), expected, "{number} answers");
+    }
+    assert_eq!(held, true_texts(&world).await);
+
+    // A page may make it too long at once; of what was one until now nothing stays.
+    let page = |numbers: std::ops::Range<i32>| Told {
+        rows: numbers
+            .map(|id| tied(id, "answer", Some(id - 1), None, 1))
+            .collect(),
+        ..Told::default()
+    };
+    for numbers in [300..350, 350..400, 400..430] {
+        world.told(page(numbers)).await;
+        heard(&mut held, world.events().await);
+        assert_eq!(held, true_texts(&world).await);
+    }
+}
+
+async fn a_tenant_is_told_of_threads_that_reach_out_of_what_it_wants(world: World) {
+    let rows = vec![
+        row(5, "first"),
+        row(20, "between"),
+        tied(50, "second", Some(5), None, 1),
+        tied(90, "third", Some(50), None, 1),
+    ];
+    world
+        .told(Told {
+            rows,
+            ..Told::default()
+        })
+        .await;
+    let key = |message| PostKey {
+        tenant: world.tenant,
+        channel: CHANNEL,
+        message,
+    };
+    // From before these were one, and one that nobody looks at now.
+    for message in [20, 50, 90] {
+        let mapped = Mapped {
+            document: world.ids.next(),
+            digest: "old".into(),
+        };
+        world.store.map(key(message), Some(&mapped)).await.unwrap();
+    }
+    let stamp = world.stamp();
+    let told = world
+        .store
+        .announce(CHANNEL, world.tenant, (40, 60), &stamp)
+        .await;
+    assert_eq!(told.unwrap(), 3);
+    let events = world.events().await;
+    let gone: Vec<i32> = events
+        .iter()
+        .filter(|event| event.text.is_none())
+        .map(|event| event.message_id)
+        .collect();
+    assert_eq!(gone, [50, 90]);
+    let whole = events.iter().find_map(|event| event.text.as_ref()).unwrap();
+    assert_eq!(whole.text, "first\n\nsecond\n\nthird");
+}
+
 async fn keys_are_kept_per_account(world: World) {
     let store = &world.store;
     for (account, dc, sealed) in [("a", 4, [1]), ("a", 5, [2]), ("a", 4, [3]), ("b", 4, [4])] {
@@ -357,7 +508,10 @@ macro_rules! contract {
                 followers_come_and_go, followers_are_told_of_what_changed_and_of_nothing_else,
                 what_a_page_does_not_hold_is_gone, coverage_grows_together,
                 a_tenant_is_told_of_what_its_documents_lack, an_account_has_one_holder_at_a_time,
-                of_many_who_want_an_account_one_gets_it, keys_are_kept_per_account);
+                of_many_who_want_an_account_one_gets_it, keys_are_kept_per_account,
+                threads_are_told_whole_in_whatever_order_they_come,
+                a_thread_that_grows_too_long_falls_apart,
+                a_tenant_is_told_of_threads_that_reach_out_of_what_it_wants);
         }
     };
     (@tests $uri:expr; $($test:ident),+) => {$(

@@ -6,6 +6,7 @@ mod apply;
 pub mod postgres;
 /// In a SQLite file.
 pub mod sqlite;
+mod threads;
 
 #[cfg(test)]
 mod contract;

@@ -66,7 +66,11 @@ fn stored(row: &PgRow) -> Result<Stored, Error> {
         row.try_get("id")?,
         row.try_get("kind")?,
         row.try_get("revision")?,
-        (row.try_get("grouped_id")?, row.try_get("edited_at")?),
+        (
+            row.try_get("grouped_id")?,
+            row.try_get("reply_to")?,
+            row.try_get("edited_at")?,
+        ),
         row.try_get("body")?,
         row.try_get("hash")?,
     )
@@ -124,6 +128,18 @@ impl Tables for InTransaction<'_> {
         found.iter().map(stored).collect()
     }
 
+    async fn answers(
+        &mut self,
+        channel: i64,
+        low: i32,
+        high: i32,
+        limit: i32,
+    ) -> Result<Vec<Stored>, Error> {
+        let query = sqlx::query(q::ANSWERED).bind(channel).bind(low).bind(high);
+        let found = query.bind(limit).fetch_all(&mut *self.0).await?;
+        found.iter().map(stored).collect()
+    }
+
     async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error> {
         let row = columns.row;
         sqlx::query(q::PUT_ROW)
@@ -135,6 +151,7 @@ impl Tables for InTransaction<'_> {
             .bind(row.edited_at)
             .bind(columns.body.as_deref())
             .bind(columns.hash.as_slice())
+            .bind(row.reply_to)
             .execute(&mut *self.0)
             .await?;
         Ok(())

@@ -46,13 +46,17 @@ const UNFOLLOW: &str = "DELETE FROM followers WHERE channel_id = ? AND tenant_id
 const FOLLOWERS: &str = "SELECT tenant_id FROM followers WHERE channel_id = ? ORDER BY tenant_id";
 const FOLLOWED: &str = "SELECT id, access_hash, title, username, pts, top FROM channels
     WHERE id IN (SELECT channel_id FROM followers) ORDER BY id";
-const ROWS: &str = "SELECT id, kind, revision, grouped_id, edited_at, body, hash FROM messages
+const ROWS: &str =
+    "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
     WHERE channel_id = ? AND id BETWEEN ? AND ? ORDER BY id";
-const ALBUM: &str = "SELECT id, kind, revision, grouped_id, edited_at, body, hash FROM messages
+const ALBUM: &str =
+    "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
     WHERE channel_id = ? AND grouped_id = ? ORDER BY id";
+const ANSWERED: &str = "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash
+    FROM messages WHERE channel_id = ? AND reply_to BETWEEN ? AND ? ORDER BY reply_to, id LIMIT ?";
 const PUT_ROW: &str = "INSERT OR REPLACE INTO messages
-    (channel_id, id, kind, revision, grouped_id, edited_at, body, hash)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    (channel_id, id, kind, revision, grouped_id, edited_at, body, hash, reply_to)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const PUT_REVISION: &str = "INSERT OR REPLACE INTO revisions
     (channel_id, id, revision, body, replaced_at) VALUES (?, ?, ?, ?, ?)";
 const COVERAGE: &str = "SELECT low, high FROM coverage WHERE channel_id = ? ORDER BY low";
@@ -95,7 +99,11 @@ fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         row.try_get("id")?,
         row.try_get("kind")?,
         row.try_get("revision")?,
-        (row.try_get("grouped_id")?, row.try_get("edited_at")?),
+        (
+            row.try_get("grouped_id")?,
+            row.try_get("reply_to")?,
+            row.try_get("edited_at")?,
+        ),
         row.try_get("body")?,
         row.try_get("hash")?,
     )
@@ -176,6 +184,18 @@ impl Tables for InTransaction<'_> {
         rows.iter().map(stored).collect()
     }
 
+    async fn answers(
+        &mut self,
+        channel: i64,
+        low: i32,
+        high: i32,
+        limit: i32,
+    ) -> Result<Vec<Stored>, Error> {
+        let query = sqlx::query(ANSWERED).bind(channel).bind(low).bind(high);
+        let found = query.bind(limit).fetch_all(&mut *self.0).await?;
+        found.iter().map(stored).collect()
+    }
+
     async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error> {
         let row = columns.row;
         sqlx::query(PUT_ROW)
@@ -187,6 +207,7 @@ impl Tables for InTransaction<'_> {
             .bind(row.edited_at)
             .bind(columns.body.as_deref())
             .bind(columns.hash.as_slice())
+            .bind(row.reply_to)
             .execute(&mut *self.0)
             .await?;
         Ok(())

@@ -105,21 +105,59 @@ async fn remove(State(shelf): State<Shelf>, Path(id): Path<String>) -> StatusCod
     }
 }
 
-/// What documents are to say: of `durov`'s newest posts, albums whole.
-fn expected(scene: &Scene, newest: usize) -> BTreeMap<String, String> {
+/// Posts by number.
+type Posts = BTreeMap<i32, Post>;
+
+fn posts(scene: &Scene) -> Posts {
     let truth = scene.simulator.truth(DUROV).unwrap();
-    let unit = |post: &Post| match post.grouped_id {
-        Some(album) => format!("album {album}"),
-        None => format!("post {}", post.id),
-    };
-    let wanted: BTreeSet<String> = truth.posts.iter().rev().take(newest).map(unit).collect();
-    let mut texts: BTreeMap<String, (i32, Vec<String>)> = BTreeMap::new();
-    for post in truth
+    truth
         .posts
-        .iter()
-        .filter(|post| wanted.contains(&unit(post)))
-    {
-        let (_, parts) = texts.entry(unit(post)).or_insert((post.id, Vec::new()));
+        .into_iter()
+        .map(|post| (post.id, post))
+        .collect()
+}
+
+/// What documents are to say of `durov`'s newest posts, albums and threads whole, as far as the service
+/// has seen them: the pages of these posts, and `seen` before.
+fn expected(scene: &Scene, newest: usize, seen: &Posts) -> BTreeMap<String, String> {
+    let now = posts(scene);
+    let pages = newest.div_ceil(100).saturating_mul(100);
+    let mut seen = seen.clone();
+    seen.extend(now.clone().into_iter().rev().take(pages));
+    // The smallest number of all that a post is tied to, from tie to tie until nothing changes.
+    let mut first: BTreeMap<i32, i32> = seen.keys().map(|id| (*id, *id)).collect();
+    loop {
+        let before = first.clone();
+        let mut albums: BTreeMap<i64, i32> = BTreeMap::new();
+        for post in seen.values() {
+            let own = first[&post.id];
+            let parent = post.reply_to.and_then(|id| first.get(&id).copied());
+            let album = post.grouped_id.and_then(|id| albums.get(&id).copied());
+            let least = [Some(own), parent, album]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap();
+            for (id, tied) in [(Some(post.id), Some(own)), (post.reply_to, parent)] {
+                if let (Some(id), Some(_)) = (id, tied) {
+                    first.insert(id, least);
+                }
+            }
+            if let Some(id) = post.grouped_id {
+                albums.insert(id, least);
+            }
+        }
+        if first == before {
+            break;
+        }
+    }
+    let wanted: BTreeSet<i32> = now.keys().rev().take(newest).map(|id| first[id]).collect();
+    let mut texts: BTreeMap<i32, (i32, Vec<String>)> = BTreeMap::new();
+    for post in now.values() {
+        let Some(unit) = first.get(&post.id).filter(|unit| wanted.contains(*unit)) else {
+            continue;
+        };
+        let (_, parts) = texts.entry(*unit).or_insert((post.id, Vec::new()));
         if !post.text.trim().is_empty() {
             parts.push(post.text.trim().to_owned());
         }
@@ -132,13 +170,14 @@ fn expected(scene: &Scene, newest: usize) -> BTreeMap<String, String> {
 }
 
 async fn shelved(shelf: &Shelf, wanted: impl Fn() -> BTreeMap<String, String>, why: &str) {
+    let wanted = wanted();
     for _ in 0..1_500 {
-        if shelf.texts() == wanted() {
+        if shelf.texts() == wanted {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(shelf.texts(), wanted(), "{why}");
+    assert_eq!(shelf.texts(), wanted, "{why}");
 }
 
 #[tokio::test]
@@ -146,14 +185,15 @@ async fn parsed_posts_become_documents_once_with_a_link_to_each() {
     let shelf = Shelf::default();
     let scene = Scene::with(world(), |_| {}, Some(shelf.router())).await;
     shelf.fail(7);
+    let seen = posts(&scene).into_iter().rev().take(200).collect();
     scene.parsed("durov", 120).await;
-    shelved(&shelf, || expected(&scene, 120), "parsed").await;
+    shelved(&shelf, || expected(&scene, 120, &seen), "parsed").await;
     scene.parsed("durov", 120).await;
     scene.simulator.edit(DUROV, 460, "edited");
     let gone = scene.simulator.delete(DUROV, &[454, 455, 456, 457]);
     let left = 120 - gone.len();
     scene.parsed("durov", u32::try_from(left).unwrap()).await;
-    shelved(&shelf, || expected(&scene, left), "parsed again").await;
+    shelved(&shelf, || expected(&scene, left, &seen), "parsed again").await;
 }
 
 #[tokio::test]
@@ -165,7 +205,12 @@ async fn what_happens_to_posts_happens_to_documents() {
         .client
         .post(&format!("/channels/{DUROV}/sync"), &json!({}))
         .await;
-    shelved(&shelf, || expected(&scene, usize::MAX), "history").await;
+    shelved(
+        &shelf,
+        || expected(&scene, usize::MAX, &Posts::new()),
+        "history",
+    )
+    .await;
 
     let id = scene
         .simulator
@@ -180,16 +225,68 @@ async fn what_happens_to_posts_happens_to_documents() {
         .simulator
         .post(DUROV, album("seen from the bridge"))
         .unwrap();
-    shelved(&shelf, || expected(&scene, usize::MAX), "posted").await;
+    shelved(
+        &shelf,
+        || expected(&scene, usize::MAX, &Posts::new()),
+        "posted",
+    )
+    .await;
     shelf.fail(2);
     scene.simulator.edit(DUROV, id, "the ferry leaves at ten");
     scene.simulator.edit(DUROV, first, "two pictures");
-    shelved(&shelf, || expected(&scene, usize::MAX), "edited").await;
+    shelved(
+        &shelf,
+        || expected(&scene, usize::MAX, &Posts::new()),
+        "edited",
+    )
+    .await;
     scene.simulator.delete(DUROV, &[id]);
-    shelved(&shelf, || expected(&scene, usize::MAX), "deleted").await;
+    shelved(
+        &shelf,
+        || expected(&scene, usize::MAX, &Posts::new()),
+        "deleted",
+    )
+    .await;
     let texts = shelf.texts();
     assert!(
         !texts.values().any(|text| text.contains("the ferry leaves")),
         "nothing stale"
     );
+}
+
+#[tokio::test]
+async fn a_post_and_its_answers_become_one_document() {
+    let shelf = Shelf::default();
+    let scene = Scene::with(world(), |_| {}, Some(shelf.router())).await;
+    scene.join("durov").await;
+    scene
+        .client
+        .post(&format!("/channels/{DUROV}/sync"), &json!({}))
+        .await;
+    let answer = |text: &str, to: i32| PostRequest {
+        reply_to: Some(to),
+        ..PostRequest::text(text)
+    };
+    let simulator = &scene.simulator;
+    let first = simulator.post(DUROV, PostRequest::text("the bridge is shut"));
+    let first = first.unwrap();
+    let second = simulator
+        .post(DUROV, answer("until Friday", first))
+        .unwrap();
+    let third = simulator.post(DUROV, answer("until Monday, they say", second));
+    let third = third.unwrap();
+    let seen = posts(&scene);
+    let all = |why| shelved(&shelf, || expected(&scene, usize::MAX, &seen), why);
+    all("posted").await;
+    let link = |id: i32| format!("https://t.me/durov/{id}");
+    let whole = "the bridge is shut\n\nuntil Friday\n\nuntil Monday, they say";
+    assert_eq!(shelf.texts()[&link(first)], whole);
+    assert!(!shelf.texts().contains_key(&link(third)));
+    simulator.edit(DUROV, second, "until Saturday");
+    all("edited").await;
+    simulator.delete(DUROV, &[first, second]);
+    all("deleted").await;
+    assert_eq!(shelf.texts()[&link(third)], "until Monday, they say");
+    simulator.delete(DUROV, &[third]);
+    all("all gone").await;
 }

@@ -116,6 +116,35 @@ fn an_album_is_one_text_under_its_first_number() {
 }
 
 #[test]
+fn a_thread_is_one_text_under_its_first_number() {
+    let answer = |id, to, text: &str| {
+        let mut post = post(id, text);
+        post.reply_to_msg_id = Some(to);
+        Row::post(post, None, None)
+    };
+    let known = rows([
+        row(1, "is there a ferry?"),
+        answer(2, 1, "at nine"),
+        row(3, "something else"),
+        answer(4, 2, "thanks"),
+    ]);
+    let found = texts(&known);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(found[&1].text, "is there a ferry?\n\nat nine\n\nthanks");
+    assert_eq!(found[&1].url, "https://t.me/news/1");
+    // What held it together may go: it stays one thing, and stays where it is.
+    let then = after(&known, &plan(&known, Vec::new(), &[1, 2], None));
+    let found = texts(&then);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(
+        (found[&1].text.as_str(), found[&1].url.as_str()),
+        ("thanks", "https://t.me/news/4")
+    );
+    let end = after(&then, &plan(&then, Vec::new(), &[4], None));
+    assert_eq!(changes(&found, &texts(&end)), [(1, None)]);
+}
+
+#[test]
 fn a_text_says_where_it_is_from() {
     let mut answer = row(4, "  yes ");
     answer.post.as_mut().unwrap().reply_to_msg_id = Some(3);

@@ -39,19 +39,25 @@ statements! {
          WHERE id IN (SELECT channel_id FROM followers) ORDER BY id";
     /// Numbers between two.
     ROWS [CHANNEL_ID, "10", "20"] =
-        "SELECT id, kind, revision, grouped_id, edited_at, body, hash FROM messages
+        "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
          WHERE channel_id = $1 AND id BETWEEN $2 AND $3 ORDER BY id";
     /// Numbers of an album.
     ALBUM [CHANNEL_ID, "5"] =
-        "SELECT id, kind, revision, grouped_id, edited_at, body, hash FROM messages
+        "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
          WHERE channel_id = $1 AND grouped_id = $2 ORDER BY id";
+    /// Numbers that answer others.
+    ANSWERED [CHANNEL_ID, "10", "20", "500"] =
+        "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
+         WHERE channel_id = $1 AND reply_to BETWEEN $2 AND $3 ORDER BY reply_to, id LIMIT $4";
     /// A number as it is now.
-    PUT_ROW [CHANNEL_ID, "10", "'post'", "1", "NULL", "NULL", "'{}'", "'\\x00'::bytea"] =
-        "INSERT INTO messages (channel_id, id, kind, revision, grouped_id, edited_at, body, hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    PUT_ROW [CHANNEL_ID, "10", "'post'", "1", "NULL", "NULL", "'{}'", "'\\x00'::bytea", "9"] =
+        "INSERT INTO messages
+         (channel_id, id, kind, revision, grouped_id, edited_at, body, hash, reply_to)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT ON CONSTRAINT messages_pk DO UPDATE SET kind = excluded.kind,
          revision = excluded.revision, grouped_id = excluded.grouped_id,
-         edited_at = excluded.edited_at, body = excluded.body, hash = excluded.hash";
+         edited_at = excluded.edited_at, body = excluded.body, hash = excluded.hash,
+         reply_to = excluded.reply_to";
     /// What a post was.
     PUT_REVISION [CHANNEL_ID, "10", "1", "'{}'", "now()"] =
         "INSERT INTO revisions (channel_id, id, revision, body, replaced_at)
@@ -118,7 +124,8 @@ pub(super) const FILL: &[&str] = &[
     "INSERT INTO followers SELECT n, md5(n::text)::uuid, now()
      FROM generate_series(1, $1 / 1000 + 1) AS n",
     "INSERT INTO messages SELECT n / 1000 + 1, n % 1000, 'post', 1,
-            CASE WHEN n % 100 = 0 THEN n / 100 END, NULL::int, '{}', '\\x00'::bytea
+            CASE WHEN n % 100 = 0 THEN n / 100 END, NULL::int, '{}', '\\x00'::bytea,
+            CASE WHEN n % 1000 % 12 = 5 THEN n % 1000 - 2 END
      FROM generate_series(1, $1) AS n",
     "INSERT INTO revisions SELECT n / 100 + 1, n % 100, 1, '{}', now()
      FROM generate_series(1, $1 / 10) AS n",
