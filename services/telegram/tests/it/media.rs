@@ -1,8 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
-use touchstone_telegram_simulator::{Fault, Media, PostRequest, Scenario};
+use touchstone_telegram_simulator::{Fault, Media, PostRequest};
 
-use crate::support::{DUROV, Scene, world};
+use crate::support::{DUROV, Scene, two_data_centres};
 
 /// A photograph of three pieces.
 const LARGE: i32 = (2 << 20) + 4_321;
@@ -91,14 +91,6 @@ async fn documents_keep_their_name_and_posts_without_media_have_none() {
         ("/media/77/5".to_owned(), "404 telegram.channel_not_found"),
     ] {
         assert_eq!(scene.client.get(&path).await.problem(), problem, "{path}");
-    }
-}
-
-/// A world whose media are at two data centres.
-fn two_data_centres() -> Scenario {
-    Scenario {
-        elsewhere: vec![4],
-        ..world()
     }
 }
 

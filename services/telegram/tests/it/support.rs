@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_telegram::store::{self, Store};
-use touchstone_telegram::{Config, Deps, Guests};
+use touchstone_telegram::{BuildError, Config, Deps, Guests};
 use touchstone_telegram_simulator::{
     Armed, ChannelScenario, Fault, Language, Limit, Scenario, Simulator,
 };
@@ -65,6 +65,14 @@ pub fn world() -> Scenario {
     };
     scenario.channel.extend([russian, private]);
     scenario
+}
+
+/// A world whose media are at two data centres.
+pub fn two_data_centres() -> Scenario {
+    Scenario {
+        elsewhere: vec![4],
+        ..world()
+    }
 }
 
 /// A limit on a method that nobody is told.
@@ -168,6 +176,24 @@ impl Scene {
         self.router = Box::pin(started).await;
         self.client = as_user(&self.router, &self.identity);
         self
+    }
+
+    /// Builds a service with another configuration, and ends it again.
+    pub async fn built(&self, edit: impl FnOnce(&mut Config)) -> Result<(), BuildError> {
+        let mut config = self.config.clone();
+        edit(&mut config);
+        let session = Some(self.simulator.session().to_owned());
+        let bus = touchstone_events::open("memory://").unwrap();
+        let deps = Deps::resolve(self.identity.common(), bus, session, &config);
+        let life = Lifecycle::new();
+        let built = Box::pin(touchstone_telegram::build(config, deps, &life)).await;
+        life.shutdown(Duration::from_secs(5)).await;
+        built.map(drop)
+    }
+
+    /// Ends the service alone.
+    pub async fn stop(&self) {
+        self.life.shutdown(Duration::from_secs(5)).await;
     }
 
     /// The service's store, opened beside it.

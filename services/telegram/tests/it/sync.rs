@@ -288,5 +288,17 @@ async fn two_instances_never_use_the_account_at_once() {
     assert_eq!(answer.problem(), "503 telegram.standby");
     assert_eq!(scene.simulator.connected(), 1);
     assert_eq!(scene.parse("durov", 5).await.status, 200);
+
+    // The first one gives the account back when it ends, and the second one takes over.
+    scene.stop().await;
+    for _ in 0..3_000 {
+        let health: Value = second.get("/health").await.json();
+        if health["details"]["telegram_authorized"] == true {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(second.post("/channels/parse", &body).await.status, 200);
+    assert_eq!(scene.simulator.connected(), 1);
     life.shutdown(Duration::from_secs(5)).await;
 }
