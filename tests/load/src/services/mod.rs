@@ -66,6 +66,16 @@ impl Stage {
         self.seconds / self.count.max(1) as f64 * 1e3
     }
 
+    /// Its name, as far as it says more than that it is of this service and a time.
+    pub fn short(&self, service: &str) -> String {
+        let prefix = format!("{service}_");
+        let own = self.name.strip_prefix(&prefix).unwrap_or(&self.name);
+        let (name, labels) = own.split_once(' ').unwrap_or((own, ""));
+        let name = name.trim_end_matches("_seconds");
+        let name = name.trim_end_matches("_duration").replace('_', " ");
+        format!("{name} {labels}").trim_end().to_owned()
+    }
+
     /// Whether it is the whole of a request, within which the others are.
     pub fn is_whole(&self) -> bool {
         self.name.contains("request_duration")
@@ -134,5 +144,17 @@ mod tests {
         assert_eq!((service, stage.name.as_str()), ("b", "rank"));
         assert!((share - 0.75).abs() < 1e-9 && (stage.mean_ms() - 300.0).abs() < 1e-9);
         assert_eq!(bottleneck(&[]), None);
+        let named = |name, service| {
+            Stage {
+                name: String::from(name),
+                ..Stage::default()
+            }
+            .short(service)
+        };
+        assert_eq!(
+            named("retrieval_stage_duration_seconds stage=bm25", "retrieval"),
+            "stage stage=bm25"
+        );
+        assert_eq!(named("model_compute_seconds", "retrieval"), "model compute");
     }
 }

@@ -58,7 +58,9 @@ impl Scrape {
             }
         };
         if kinds.get(name) == Some(&"gauge") {
-            if LEVELS.iter().any(|word| name.contains(word)) {
+            // Descriptors of a process are told with its memory.
+            let is_own = !name.starts_with("process_");
+            if is_own && LEVELS.iter().any(|word| name.contains(word)) {
                 self.levels.insert(series(name), value);
             }
             return;
@@ -101,6 +103,7 @@ mod tests {
             # TYPE x_texts histogram\nx_texts_sum 4\nx_texts_count 2\n\
             # TYPE x_pool_busy gauge\nx_pool_busy 7 1700000000\n\
             # TYPE x_info gauge\nx_info 1\n\
+            # TYPE process_open_fds gauge\nprocess_open_fds 9\n\
             # TYPE x_open_total counter\nx_open_total 9\nnonsense\n";
         let scrape = Scrape::parse(text);
         let stages: Vec<_> = scrape.stages.into_iter().collect();

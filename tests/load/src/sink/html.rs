@@ -277,7 +277,7 @@ fn services(body: &mut String, report: &Report) {
         let _ = write!(
             body,
             "<p>Most time: <b>{}</b> in {}, {:.0} % of what all stages took.</p>",
-            escaped(&stage.name),
+            escaped(&stage.short(service)),
             escaped(service),
             share * 100.0
         );
@@ -291,7 +291,7 @@ fn services(body: &mut String, report: &Report) {
                 body,
                 "<tr><td>{} · {}</td><td>{}</td><td>{}</td><td>{:.1} s</td></tr>",
                 escaped(&service.name),
-                escaped(&stage.name),
+                escaped(&stage.short(&service.name)),
                 stage.count,
                 ms(stage.mean_ms()),
                 stage.seconds

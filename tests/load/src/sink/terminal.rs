@@ -88,7 +88,7 @@ pub fn summary(report: &Report) -> String {
         let _ = writeln!(
             text,
             "most time of the services: {} in {service}, {:.0} % of what all stages took, {} each",
-            stage.name,
+            stage.short(service),
             share * 100.0,
             ms(stage.mean_ms())
         );
