@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "helpers of tests may fail the test")]
 
 mod away;
+mod binary;
 mod broker;
 mod cli;
 mod crash;

@@ -7,6 +7,7 @@ mod answers;
 mod bad_input;
 mod channels;
 mod documents;
+mod injection;
 mod openai;
 
 use crate::support::{Deployment, Mode, Servers};
@@ -42,6 +43,7 @@ journeys! {
     channels::posts_are_parsed_found_and_cited_with_a_link,
     openai::chat_completions_answer_whole_and_streamed,
     bad_input::every_bad_request_has_its_code,
+    injection::strings_that_attack_stores_are_only_strings,
 }
 
 /// One deployment walks every journey and ends.

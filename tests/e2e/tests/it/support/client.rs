@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{IntoUrl, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use touchstone_api::generation::AskEvent;
 
@@ -94,9 +94,12 @@ impl Client {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self
-            .http
-            .request(method, format!("{}/api/v1{path}", self.base));
+        self.request_at(method, format!("{}/api/v1{path}", self.base))
+    }
+
+    /// As [`request`](Self::request), with the whole URL.
+    pub fn request_at(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+        let request = self.http.request(method, url);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
