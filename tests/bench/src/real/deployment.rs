@@ -15,6 +15,8 @@ use touchstone_test_services::{Exclusive, Kind};
 
 use crate::system::{SETTINGS, Session, session};
 
+/// A thousand users who do not pause wait for their turn; by default 256 would, for 50 ms.
+const QUEUES: [&str; 2] = ["gateway.upstreams.queue=1024", "gateway.upstreams.wait=2s"];
 /// Longest wait for a service to get ready.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks.
@@ -135,7 +137,7 @@ impl Deployment {
             .args(["serve", service.name()])
             .arg("--data-dir")
             .arg(self.folder.path().join("data"));
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(&QUEUES) {
             command.args(["--set", setting]);
         }
         for (other, port) in &self.ports {
