@@ -1,6 +1,6 @@
 //! The data centre: the world, who is connected, and what was asked.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +60,7 @@ pub(crate) struct Center {
     pub(crate) sessions: Sessions,
     pub(crate) faults: Faults,
     calls: Mutex<VecDeque<LoggedCall>>,
+    answered: Mutex<BTreeMap<String, u64>>,
     counted: AtomicU64,
     skew: AtomicI32,
     file_epoch: AtomicU32,
@@ -87,6 +88,7 @@ impl Center {
             server_key: ServerKey::default(),
             sessions: Sessions::default(),
             calls: Mutex::default(),
+            answered: Mutex::default(),
             counted: AtomicU64::default(),
             skew: AtomicI32::default(),
             file_epoch: AtomicU32::default(),
@@ -183,6 +185,10 @@ impl Center {
 
     pub(crate) fn log(&self, data_centre: i32, method: String, outcome: String) {
         let number = self.counted.fetch_add(1, Ordering::Relaxed) + 1;
+        if outcome == "ok" {
+            let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            *answered.entry(method.clone()).or_default() += 1;
+        }
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.len() == LOG {
             calls.pop_front();
@@ -200,6 +206,12 @@ impl Center {
     pub(crate) fn calls(&self) -> Vec<LoggedCall> {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.iter().cloned().collect()
+    }
+
+    /// How often a method was answered.
+    pub(crate) fn answered(&self, method: &str) -> u64 {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.get(method).copied().unwrap_or_default()
     }
 
     /// Lets a user join or leave; false when that changes nothing.

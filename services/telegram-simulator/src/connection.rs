@@ -1,18 +1,19 @@
 //! One connection of a client: bytes to packets to messages and back.
 
 mod messages;
+mod outgoing;
 
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::read::{GzDecoder, GzEncoder};
+use flate2::read::GzDecoder;
 use grammers_tl_types::{self as tl, Deserializable, Identifiable, Serializable};
 use rand_chacha::ChaCha20Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::time::Instant;
 
 use self::messages::{Header, constructor, contained, read};
 use crate::center::{Center, Proxied};
@@ -25,15 +26,11 @@ use crate::wire::crypto::{self, Sender};
 use crate::wire::framing::{self, Framing, Opening};
 use crate::wire::obfuscation::{OPENING, Obfuscation, Opened};
 
-/// Answers above this size are compressed.
-const COMPRESSED: usize = 512;
-
 /// Largest content of a compressed message.
 const INFLATED: u64 = 16 << 20;
 
 const CONTAINER: u32 = 0x73f1_f8dc;
 const GZIPPED: u32 = 0x3072_cfa1;
-const RPC_RESULT: u32 = 0xf35c_6d01;
 
 /// Why a connection ends.
 enum End {
@@ -59,6 +56,7 @@ pub(crate) async fn serve(center: Arc<Center>, stream: TcpStream, dc: i32, numbe
         handshake: Handshake::default(),
         randomness,
         out: Vec::new(),
+        late: Vec::new(),
     };
     connection.run(stream, inbox).await;
     center.sessions.detach(number);
@@ -76,6 +74,8 @@ struct Connection {
     randomness: ChaCha20Rng,
     /// Bytes to write.
     out: Vec<u8>,
+    /// Calls that a fault lets wait, and until when.
+    late: Vec<(Instant, SessionId, i64, Vec<u8>)>,
 }
 
 impl Connection {
@@ -91,7 +91,7 @@ impl Connection {
                         if let Some(obfuscation) = &mut self.obfuscation {
                             obfuscation.clear(&mut buffer[start..]);
                         }
-                        if let Err(end) = self.take(&mut buffer).await {
+                        if let Err(end) = self.take(&mut buffer) {
                             break end;
                         }
                     }
@@ -99,6 +99,9 @@ impl Connection {
                 },
                 Some(outgoing) = inbox.recv() => {
                     self.send(outgoing.session, outgoing.message);
+                }
+                () = tokio::time::sleep_until(self.next_late()), if !self.late.is_empty() => {
+                    self.late_calls();
                 }
             }
             if !self.flush(&mut stream).await {
@@ -125,7 +128,7 @@ impl Connection {
     }
 
     /// Takes all whole packets off the buffer.
-    async fn take(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
+    fn take(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
         if self.framing.is_none() && !self.open(buffer)? {
             return Ok(());
         }
@@ -138,7 +141,7 @@ impl Connection {
             let Some((range, used)) = unpacked else { break };
             let packet = buffer[start + range.start..start + range.end].to_vec();
             start += used;
-            self.packet(&packet).await?;
+            self.packet(&packet)?;
         }
         buffer.drain(..start);
         Ok(())
@@ -191,7 +194,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn packet(&mut self, packet: &[u8]) -> Result<(), End> {
+    fn packet(&mut self, packet: &[u8]) -> Result<(), End> {
         let (id, sealed) = packet.split_first_chunk::<8>().ok_or(End::Closed)?;
         let key = i64::from_le_bytes(*id);
         if key == 0 {
@@ -236,7 +239,7 @@ impl Connection {
                 },
             );
         }
-        Box::pin(self.message(session, header.message, body)).await
+        self.message(session, header.message, body)
     }
 
     /// A message of the handshake.
@@ -272,13 +275,13 @@ impl Connection {
     }
 
     /// A message inside of a session, or of a container there.
-    async fn message(&mut self, session: SessionId, id: i64, body: &[u8]) -> Result<(), End> {
+    fn message(&mut self, session: SessionId, id: i64, body: &[u8]) -> Result<(), End> {
         let constructor = constructor(body).ok_or(End::Closed)?;
         let rest = &body[4..];
         match constructor {
             CONTAINER => {
                 for (id, body) in contained(rest).ok_or(End::Closed)? {
-                    Box::pin(self.message(session, id, body)).await?;
+                    self.message(session, id, body)?;
                 }
             }
             GZIPPED => {
@@ -288,10 +291,10 @@ impl Connection {
                     .take(INFLATED)
                     .read_to_end(&mut clear)
                     .map_err(|_| End::Closed)?;
-                Box::pin(self.message(session, id, &clear)).await?;
+                self.message(session, id, &clear)?;
             }
             _ if self.service_message(session, id, constructor, rest)? => {}
-            _ => self.request(session, id, body).await?,
+            _ => self.request(session, id, body)?,
         }
         Ok(())
     }
@@ -384,7 +387,7 @@ impl Connection {
     }
 
     /// A call of a method.
-    async fn request(&mut self, session: SessionId, id: i64, body: &[u8]) -> Result<(), End> {
+    fn request(&mut self, session: SessionId, id: i64, body: &[u8]) -> Result<(), End> {
         match self.center.sessions.receive(session, id) {
             Receipt::New => {}
             Receipt::Repeated(answer) => {
@@ -394,6 +397,44 @@ impl Connection {
                 return Ok(());
             }
         }
+        let name = rpc::unwrap(body).map_or("", |request| request.name);
+        match self.center.faults.strike(Point::Call, Some(name)) {
+            Some(Fault::Reset) => return Err(End::Reset),
+            Some(Fault::HalfOpen) => return Err(End::Silent),
+            Some(Fault::Transport { status }) => {
+                self.status(status);
+                return Err(End::Closed);
+            }
+            Some(Fault::Delay { ms }) => {
+                // The connection goes on meanwhile.
+                let due = Instant::now() + Duration::from_millis(ms);
+                self.late.push((due, session, id, body.to_vec()));
+                return Ok(());
+            }
+            fault => self.call(session, id, body, fault),
+        }
+        Ok(())
+    }
+
+    fn next_late(&self) -> Instant {
+        let times = self.late.iter().map(|(due, ..)| *due);
+        times.min().unwrap_or_else(Instant::now)
+    }
+
+    /// Answers the calls that have waited long enough.
+    fn late_calls(&mut self) {
+        let now = Instant::now();
+        for (due, session, id, body) in std::mem::take(&mut self.late) {
+            if due <= now {
+                self.call(session, id, &body, None);
+            } else {
+                self.late.push((due, session, id, body));
+            }
+        }
+    }
+
+    /// Answers a call of a method.
+    fn call(&mut self, session: SessionId, id: i64, body: &[u8], fault: Option<Fault>) {
         let center = Arc::clone(&self.center);
         let outcome = match rpc::unwrap(body) {
             Ok(request) => {
@@ -407,7 +448,7 @@ impl Connection {
                 if let (true, Some(user)) = (request.updates && self.dc == DC, call.user) {
                     center.sessions.wants_updates(session, user);
                 }
-                let outcome = self.answer(session, call, &request).await?;
+                let outcome = self.answer(session, call, &request, fault);
                 let method = match request.name {
                     "" => format!("{:08x}", request.id),
                     name => name.to_owned(),
@@ -421,161 +462,35 @@ impl Connection {
             Err(refusal) => Err(refusal),
         };
         self.result(session, id, outcome);
-        Ok(())
     }
 
-    /// Answers a call, unless a fault has other plans.
-    async fn answer(
+    /// What answers a call, unless a fault has other plans.
+    fn answer(
         &mut self,
         session: SessionId,
         call: Call,
         request: &rpc::Request<'_>,
-    ) -> Result<Result<Vec<u8>, Refusal>, End> {
+        fault: Option<Fault>,
+    ) -> Result<Vec<u8>, Refusal> {
         let center = Arc::clone(&self.center);
-        match center.faults.strike(Point::Call, Some(request.name)) {
+        match fault {
             Some(Fault::Flood { seconds }) => {
-                return Ok(Err(Refusal::new(420, format!("FLOOD_WAIT_{seconds}"))));
+                return Err(Refusal::new(420, format!("FLOOD_WAIT_{seconds}")));
             }
-            Some(Fault::Error { code, message }) => return Ok(Err(Refusal::new(code, message))),
-            Some(Fault::DuplicateKey) => {
-                return Ok(Err(Refusal::new(406, "AUTH_KEY_DUPLICATED")));
-            }
-            Some(Fault::Reset) => return Err(End::Reset),
-            Some(Fault::HalfOpen) => return Err(End::Silent),
-            Some(Fault::Transport { status }) => {
-                self.status(status);
-                return Err(End::Closed);
-            }
-            Some(Fault::Delay { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Some(Fault::Error { code, message }) => return Err(Refusal::new(code, message)),
+            Some(Fault::DuplicateKey) => return Err(Refusal::new(406, "AUTH_KEY_DUPLICATED")),
             Some(Fault::SaltRotation) => center.keys().rotate_salts(),
             Some(Fault::FileReferences) => center.expire_files(),
             Some(Fault::ClockSkew { seconds }) => center.set_skew(seconds),
             Some(Fault::WrongSession) => self.send_as(session, session.1 ^ 1),
-            // The others strike when updates are sent.
+            // The others strike the connection, or when updates are sent.
             _ => {}
         }
         if let Some(user) = call.user
             && let Some(wait) = center.faults.limited(user, request.name, center.uptime())
         {
-            return Ok(Err(Refusal::new(420, format!("FLOOD_WAIT_{wait}"))));
+            return Err(Refusal::new(420, format!("FLOOD_WAIT_{wait}")));
         }
-        Ok(rpc::answer(&center, call, request))
-    }
-
-    /// Sends the result of a call, with the acknowledgement of its question.
-    fn result(&mut self, session: SessionId, asked: i64, outcome: Result<Vec<u8>, Refusal>) {
-        let mut body = RPC_RESULT.to_le_bytes().to_vec();
-        body.extend(asked.to_le_bytes());
-        match outcome {
-            Ok(answer) if self.center.scenario().gzip && answer.len() > COMPRESSED => {
-                let mut packed = Vec::new();
-                // Reading from memory into memory cannot fail.
-                let _ = GzEncoder::new(&answer[..], Compression::fast()).read_to_end(&mut packed);
-                body.extend(GZIPPED.to_le_bytes());
-                body.extend(packed.to_bytes());
-            }
-            Ok(answer) => body.extend(answer),
-            Err(refusal) => {
-                let error = tl::types::RpcError {
-                    error_code: refusal.code,
-                    error_message: refusal.message,
-                };
-                body.extend(tl::enums::RpcError::Error(error).to_bytes());
-            }
-        }
-        let own = self.send(
-            session,
-            Message {
-                body: body.clone(),
-                content: true,
-                answer: true,
-            },
-        );
-        if let Some(own) = own {
-            self.center.sessions.keep(session, asked, own, body);
-        }
-    }
-
-    /// Sends a message about messages.
-    fn service(&mut self, session: SessionId, body: Vec<u8>) {
-        self.send(
-            session,
-            Message {
-                body,
-                content: false,
-                answer: true,
-            },
-        );
-    }
-
-    /// Encrypts and packs a message; returns its identifier.
-    fn send(&mut self, session: SessionId, message: Message) -> Option<i64> {
-        let time = self.center.message_time();
-        let (id, sequence) = self.center.sessions.number(session, time, &message);
-        self.seal(session, session.1, id, sequence, &message.body)?;
-        Some(id)
-    }
-
-    /// Sends a message that names another session.
-    fn send_as(&mut self, session: SessionId, named: i64) {
-        let pong = tl::types::Pong {
-            msg_id: 0,
-            ping_id: 0,
-        };
-        let id = self.center.message_time() | 1;
-        self.seal(
-            session,
-            named,
-            id,
-            0,
-            &tl::enums::Pong::Pong(pong).to_bytes(),
-        );
-    }
-
-    fn seal(
-        &mut self,
-        session: SessionId,
-        named: i64,
-        id: i64,
-        sequence: i32,
-        body: &[u8],
-    ) -> Option<()> {
-        let authorization = self.center.keys().get(session.0)?;
-        let mut plain = Vec::with_capacity(body.len() + 64);
-        plain.extend(authorization.salt.to_le_bytes());
-        plain.extend(named.to_le_bytes());
-        plain.extend(id.to_le_bytes());
-        plain.extend(sequence.to_le_bytes());
-        plain.extend((body.len() as u32).to_le_bytes());
-        plain.extend(body);
-        let packet = crypto::encrypt(
-            &authorization.key,
-            plain,
-            Sender::Server,
-            &mut self.randomness,
-        );
-        self.pack(&packet);
-        Some(())
-    }
-
-    /// Sends a status of the transport.
-    fn status(&mut self, status: i32) {
-        self.pack(&(-status).to_le_bytes());
-    }
-
-    fn pack(&mut self, payload: &[u8]) {
-        let Some(framing) = &mut self.framing else {
-            return;
-        };
-        let start = self.out.len();
-        if payload.len() == 4 && matches!(framing, Framing::Full { .. }) {
-            // Full has no envelope for a status: it stands where a length would.
-            self.out.extend(payload);
-        } else {
-            framing.pack(payload, &mut self.out, &mut self.randomness);
-        }
-        if let Some(obfuscation) = &mut self.obfuscation {
-            obfuscation.hide(&mut self.out[start..]);
-        }
+        rpc::answer(&center, call, request)
     }
 }

@@ -82,6 +82,11 @@ impl Fault {
         }
     }
 
+    /// Whether it strikes when updates are sent, not when methods are called.
+    pub fn is_of_updates(&self) -> bool {
+        self.point() == Point::Push
+    }
+
     /// Its name, as the counts of what fired give it.
     pub fn name(&self) -> String {
         serde_json::to_value(self)

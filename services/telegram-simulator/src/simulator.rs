@@ -202,6 +202,11 @@ impl Simulator {
         self.center.calls()
     }
 
+    /// How often a method was answered without an error.
+    pub fn answered(&self, method: &str) -> u64 {
+        self.center.answered(method)
+    }
+
     /// Sessions with a connection.
     pub fn connected(&self) -> usize {
         self.center.sessions.connected()
