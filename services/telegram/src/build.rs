@@ -177,6 +177,8 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
         waker,
         metrics: metrics.clone(),
         poll: config.sync_poll,
+        // A bus in the process needs no cluster, and has no memory of its own.
+        forgetful: deps.bus.state().connected.is_none(),
     };
     let mirror = Mirror::start(parts, told, &life)
         .await

@@ -100,6 +100,19 @@ impl Entry {
         }
     }
 
+    /// The post, if it is one.
+    pub fn post(&self) -> Option<&Post> {
+        match self {
+            Self::Post(posted) => Some(&posted.post),
+            Self::Service(_) | Self::Empty(_) => None,
+        }
+    }
+
+    /// Whether it is a post.
+    pub const fn is_post(&self) -> bool {
+        matches!(self, Self::Post(_))
+    }
+
     /// Its number.
     pub fn id(&self) -> i32 {
         match self {

@@ -22,6 +22,11 @@ use crate::store::Told;
 /// Channels that are remembered.
 const KNOWN: usize = 10_000;
 
+/// Pages that are stored together when they come within this time: whoever else wants to read the
+/// channel waits no longer than that.
+const TOGETHER: usize = 10;
+const QUICKLY: Duration = Duration::from_millis(250);
+
 /// Most posts of one request.
 pub(crate) const MOST_POSTS: u32 = 10_000;
 
@@ -139,14 +144,12 @@ impl Telegram {
         self.mirror().meet(&chat).await?;
         let (limit, mut before) = (limit as usize, 0);
         while posts.len() < limit {
-            let Some((last, page)) = self.page(&chat, before, deadline).await? else {
-                break;
-            };
+            let most = limit - posts.len();
+            let (last, read) = self.pages(&chat, before, most, deadline).await?;
+            let Some(last) = last else { break };
             before = last;
-            let left = limit - posts.len();
-            let page: Vec<Post> = page.into_iter().take(left).collect();
-            export.push(&page)?;
-            posts.extend(page);
+            export.push(&read)?;
+            posts.extend(read);
         }
         // At the end, when every album is whole.
         let numbers = posts.last().zip(posts.first());
@@ -166,31 +169,48 @@ impl Telegram {
         })
     }
 
-    /// Reads the page before a number and stores what it tells; `None` where the channel begins.
-    async fn page(
+    /// Reads pages before a number and stores what they tell, all at once: as many as come quickly,
+    /// until there are `most` posts. The last number that was read, `None` where the channel begins.
+    async fn pages(
         &self,
         chat: &Chat,
         before: i32,
+        most: usize,
         deadline: Instant,
-    ) -> Result<Option<(i32, Vec<Post>)>, Error> {
-        let range = Range {
-            before,
-            after: 0,
-            limit: history::PAGE,
-        };
+    ) -> Result<(Option<i32>, Vec<Post>), Error> {
         let _turn = self.mirror().turn(chat.id).await;
-        let page = history::page(self.account(), chat, range, SyncType::Realtime, deadline).await?;
-        let Some(last) = page.entries.last().map(Entry::id) else {
-            return Ok(None);
+        let started = Instant::now();
+        let (mut entries, mut posts) = (Vec::new(), 0);
+        let mut last = None;
+        for _ in 0..TOGETHER {
+            let range = Range {
+                before: last.unwrap_or(before),
+                after: 0,
+                limit: history::PAGE,
+            };
+            let read = history::page(self.account(), chat, range, SyncType::Realtime, deadline);
+            let page = read.await?.entries;
+            let Some(oldest) = page.last() else { break };
+            last = Some(oldest.id());
+            posts += page.iter().filter(|entry| entry.is_post()).count();
+            entries.extend(page);
+            if posts >= most || started.elapsed() > QUICKLY {
+                break;
+            }
+        }
+        let Some(oldest) = last else {
+            return Ok((None, Vec::new()));
         };
+        let newest = if before == 0 { i32::MAX } else { before - 1 };
+        let read = entries.iter().filter_map(Entry::post).take(most);
+        let read = read.cloned().collect();
         let told = Told {
-            truth: Some((last, if before == 0 { i32::MAX } else { before - 1 })),
-            ..mirror::rows(page.entries.clone())
+            truth: Some((oldest, newest)),
+            ..mirror::rows(entries)
         };
         let stamp = self.mirror().stamp();
         self.mirror().store().apply(chat.id, &told, &stamp).await?;
-        let posts = page.entries.into_iter().filter_map(Entry::into_post);
-        Ok(Some((last, posts.collect())))
+        Ok((Some(oldest), read))
     }
 
     /// Posts of a channel between two numbers, newest first.

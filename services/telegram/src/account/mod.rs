@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grammers_client::Client;
-use grammers_client::tl::RemoteCall;
+use grammers_client::tl::{self, RemoteCall};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use touchstone_config::Secret;
 use touchstone_lifecycle::Lifecycle;
 
@@ -27,6 +27,12 @@ use crate::domain::governor::{Governor, Standing};
 
 /// Longest time that one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a connection may owe an answer before it is asked whether it lives.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long it may take to say so: one that is half open never does.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(1_500);
 
 /// How an account stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,7 +85,16 @@ struct Shared {
     branches: Branches,
     life: Lifecycle,
     /// Tells the supervisor that a connection is useless.
-    broken: mpsc::UnboundedSender<u64>,
+    broken: mpsc::UnboundedSender<Report>,
+}
+
+/// What a call found out about its connection.
+#[derive(Debug)]
+struct Report {
+    /// The connection.
+    number: u64,
+    /// What Telegram said, if it said something.
+    refused: Option<CallError>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -221,20 +236,25 @@ impl Account {
     ) -> Result<R::Return, CallError> {
         let link = self.link(deadline).await?;
         let until = deadline.min(Instant::now() + CALL_TIMEOUT);
-        match timeout_at(until, link.client.invoke(request)).await {
-            Ok(outcome) => outcome.map_err(|error| {
-                let error = CallError::from(error);
-                if error.is_of_the_connection() {
-                    self.report(&link);
-                }
-                error
-            }),
-            Err(_) => {
-                // Half-open connections look like this: the next call gets a new one.
-                self.report(&link);
-                Err(CallError::Timeout)
+        let answer = tokio::select! {
+            answer = timeout_at(until, link.client.invoke(request)) => answer.ok(),
+            () = silence(&link.client) => None,
+        };
+        let Some(outcome) = answer else {
+            // Half-open connections look like this: the next call gets a new one.
+            self.report(&link, None);
+            return Err(CallError::Timeout);
+        };
+        outcome.map_err(|error| {
+            let error = CallError::from(error);
+            if error.is_of_the_connection() {
+                self.report(&link, None);
+            } else if let CallError::NotAuthorized | CallError::Duplicated = error {
+                self.found(&error);
+                self.report(&link, Some(error.clone()));
             }
-        }
+            error
+        })
     }
 
     /// The present connection, awaited until the deadline.
@@ -261,7 +281,7 @@ impl Account {
         self.0.branches.clear();
     }
 
-    fn report(&self, link: &Link) {
+    fn report(&self, link: &Link, refused: Option<CallError>) {
         // Whoever tries again waits for the next connection instead of meeting this one once more.
         self.0.link.send_if_modified(|present| {
             let same = present.as_ref().is_some_and(|it| it.number == link.number);
@@ -271,7 +291,10 @@ impl Account {
             same
         });
         // The supervisor ends with the stack, and then nobody needs a new connection.
-        let _ = self.0.broken.send(link.number);
+        let _ = self.0.broken.send(Report {
+            number: link.number,
+            refused,
+        });
     }
 
     fn found(&self, error: &CallError) {
@@ -290,5 +313,17 @@ impl Account {
             .governor
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until a connection that owes an answer gives no sign of life.
+async fn silence(client: &Client) {
+    let ping = tl::functions::Ping { ping_id: 0 };
+    loop {
+        tokio::time::sleep(SILENCE).await;
+        // An error ends the call as well, and says more there.
+        if timeout(SIGN_OF_LIFE, client.invoke(&ping)).await.is_err() {
+            return;
+        }
     }
 }

@@ -15,11 +15,14 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Account, CallError, Link, Options, State, lease};
+use super::{Account, CallError, Link, Options, Report, State, lease};
 
 /// Shortest and longest time between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Shortest time until a session that was refused is tried again.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +52,7 @@ enum Ending {
 pub(super) async fn run(
     account: Account,
     hints: mpsc::UnboundedSender<Hint>,
-    mut reports: mpsc::UnboundedReceiver<u64>,
+    mut reports: mpsc::UnboundedReceiver<Report>,
     stop: CancellationToken,
 ) {
     let mut pause = FIRST_PAUSE;
@@ -73,7 +76,12 @@ pub(super) async fn run(
                 tracing::warn!("the lease of the account was lost; its connection is closed");
                 account.0.state.send_replace(State::Standby);
             }
-            Ending::Refused(error) => account.found(&error),
+            Ending::Refused(error) => {
+                if let CallError::NotAuthorized | CallError::Duplicated = error {
+                    pause = pause.max(REFUSED_PAUSE);
+                }
+                account.found(&error);
+            }
             Ending::Broken | Ending::Panicked => {
                 let panicked = matches!(ending, Ending::Panicked);
                 tracing::warn!(
@@ -119,7 +127,7 @@ async fn connection(
     account: &Account,
     number: u64,
     hints: &mpsc::UnboundedSender<Hint>,
-    reports: &mut mpsc::UnboundedReceiver<u64>,
+    reports: &mut mpsc::UnboundedReceiver<Report>,
     stop: &CancellationToken,
     pause: &mut Duration,
 ) -> Ending {
@@ -157,9 +165,9 @@ async fn connection(
             ended = &mut runner => {
                 return if ended.is_err() { Ending::Panicked } else { Ending::Broken };
             }
-            Some(broken) = reports.recv() => {
-                if broken == number {
-                    return Ending::Broken;
+            Some(report) = reports.recv() => {
+                if report.number == number {
+                    return report.refused.map_or(Ending::Broken, Ending::Refused);
                 }
             }
             update = updates.recv() => {

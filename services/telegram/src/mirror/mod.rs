@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
+use touchstone_error::chain;
 use touchstone_events::Waker;
 use touchstone_lifecycle::Lifecycle;
 use touchstone_types::{Clock, IdSource, TenantId};
@@ -68,6 +69,8 @@ pub(crate) struct Parts {
     pub waker: Waker,
     pub metrics: Metrics,
     pub poll: Duration,
+    /// Whether the bus forgets what it took when the process ends.
+    pub forgetful: bool,
 }
 
 impl Mirror {
@@ -93,7 +96,30 @@ impl Mirror {
             mirror.employ(channel.id);
         }
         life.spawn("telegram.hints", mirror.clone().listen(hints));
+        if parts.forgetful {
+            life.spawn("telegram.remind", mirror.clone().remind());
+        }
         Ok(mirror)
+    }
+
+    /// Tells again what no document came of: a bus in the process forgets what it took when the
+    /// process ends.
+    async fn remind(self) {
+        let stop = self.0.life.soft_stop();
+        let told = stop.run_until_cancelled(async {
+            for channel in self.0.store.followed().await? {
+                for tenant in self.0.store.followers(channel.id).await? {
+                    self.announce(channel.id, tenant, (1, i32::MAX)).await?;
+                }
+            }
+            Ok::<(), Error>(())
+        });
+        if let Some(Err(error)) = told.await {
+            tracing::error!(
+                error = %chain(&error),
+                "posts whose documents were not made before the last end may lack them"
+            );
+        }
     }
 
     /// Lets a tenant follow a channel; false when it did already.

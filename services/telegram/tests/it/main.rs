@@ -8,6 +8,7 @@ mod guests;
 mod media;
 mod messages;
 mod parse;
+mod schedules;
 mod secrets;
 mod store;
 mod support;

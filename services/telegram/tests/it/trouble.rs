@@ -162,7 +162,36 @@ async fn a_session_that_ended_is_told_with_what_to_do() {
         let health = scene.health().await;
         assert_eq!(health["details"]["account"]["state"], state, "{health}");
         assert_eq!(health["details"]["telegram_authorized"], false);
+        // It was said once: the session is tried again by and by.
+        let health = scene
+            .health_until(|h| h["details"]["telegram_authorized"] == true)
+            .await;
+        assert_eq!(health["status"], "healthy", "{health}");
+        assert_eq!(scene.parse("durov", 5).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_went_silent_costs_a_reader_nothing() {
+    let scene = Scene::start().await;
+    scene.arm(Fault::HalfOpen, Some("messages.getHistory"), 1, 1);
+    let data = scene.parsed("durov", 300).await;
+    assert_eq!(data["total_parsed"], 300);
+    assert_eq!(scene.simulator.fired().get("half_open"), Some(&1));
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_long_is_waited_for_while_the_connection_lives() {
+    let scene = Scene::start().await;
+    scene.join("durov").await;
+    scene.arm(
+        Fault::Delay { ms: 6_000 },
+        Some("messages.getHistory"),
+        0,
+        1,
+    );
+    scene.parsed("durov", 5).await;
+    assert_eq!(scene.calls("messages.getHistory"), ["ok"]);
 }
 
 #[tokio::test]
