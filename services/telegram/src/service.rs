@@ -146,10 +146,10 @@ impl Telegram {
         while posts.len() < limit {
             let most = limit - posts.len();
             let (last, read) = self.pages(&chat, before, most, deadline).await?;
-            let Some(last) = last else { break };
-            before = last;
             export.push(&read)?;
             posts.extend(read);
+            let Some(last) = last else { break };
+            before = last;
         }
         // At the end, when every album is whole.
         let numbers = posts.last().zip(posts.first());
@@ -170,7 +170,7 @@ impl Telegram {
     }
 
     /// Reads pages before a number and stores what they tell, all at once: as many as come quickly,
-    /// until there are `most` posts. The last number that was read, `None` where the channel begins.
+    /// until there are `most` posts. The number to go on before, `None` where the channel begins.
     async fn pages(
         &self,
         chat: &Chat,
@@ -181,7 +181,7 @@ impl Telegram {
         let _turn = self.mirror().turn(chat.id).await;
         let started = Instant::now();
         let (mut entries, mut posts) = (Vec::new(), 0);
-        let mut last = None;
+        let (mut last, mut begins) = (None, false);
         for _ in 0..TOGETHER {
             let range = Range {
                 before: last.unwrap_or(before),
@@ -190,7 +190,10 @@ impl Telegram {
             };
             let read = history::page(self.account(), chat, range, SyncType::Realtime, deadline);
             let page = read.await?.entries;
-            let Some(oldest) = page.last() else { break };
+            let Some(oldest) = page.last() else {
+                begins = true;
+                break;
+            };
             last = Some(oldest.id());
             posts += page.iter().filter(|entry| entry.is_post()).count();
             entries.extend(page);
@@ -210,7 +213,7 @@ impl Telegram {
         };
         let stamp = self.mirror().stamp();
         self.mirror().store().apply(chat.id, &told, &stamp).await?;
-        Ok((Some(oldest), read))
+        Ok(((!begins).then_some(oldest), read))
     }
 
     /// Posts of a channel between two numbers, newest first.

@@ -176,11 +176,7 @@ impl Account {
         request: &R,
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
-        let outcome = self.call_at(None, method, request, deadline).await;
-        if let Err(error @ (CallError::NotAuthorized | CallError::Duplicated)) = &outcome {
-            self.found(error);
-        }
-        outcome
+        self.call_at(None, method, request, deadline).await
     }
 
     /// Calls a method at home, or at another data centre.

@@ -58,11 +58,19 @@ pub(super) async fn run(
     let mut pause = FIRST_PAUSE;
     let lease = account.0.options.lease.clone();
     for number in 1.. {
-        if lease.hold().await != Some(true) {
-            account.0.state.send_replace(State::Standby);
+        let wait = match lease.hold().await {
+            Some(true) => None,
+            Some(false) => {
+                account.0.state.send_replace(State::Standby);
+                Some(lease::EVERY)
+            }
+            // Nobody could say: a slow disk is no other instance.
+            None => Some(lease::EVERY / 4),
+        };
+        if let Some(wait) = wait {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(lease::EVERY) => continue,
+                () = tokio::time::sleep(wait) => continue,
             }
         }
         let ending = connection(&account, number, &hints, &mut reports, &stop, &mut pause).await;
