@@ -63,8 +63,14 @@ const FENCES: &[(&str, &[&str])] = &[
     ),
     ("qdrant-client", &["vector"]),
     ("clickhouse", &["analytics"]),
-    ("grammers-client", &["telegram", "telegram-simulator"]),
-    ("grammers-mtsender", &["telegram", "telegram-simulator"]),
+    (
+        "grammers-client",
+        &["telegram", "telegram-simulator", "bench-telegram"],
+    ),
+    (
+        "grammers-mtsender",
+        &["telegram", "telegram-simulator", "bench-telegram"],
+    ),
     ("candle-core", &["model"]),
     ("candle-nn", &["model"]),
     ("tokenizers", &["model"]),
