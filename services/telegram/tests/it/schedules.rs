@@ -73,7 +73,8 @@ async fn play(seed: u64) -> BTreeMap<String, u64> {
         let report = complete(&scene).await;
         if held == truth && report["complete"] == true {
             let fired = scene.simulator.fired();
-            Box::pin(scene.stop()).await;
+            scene.stop().await;
+            scene.stop_data_centre().await;
             return fired;
         }
         let missing = truth.keys().filter(|id| !held.contains_key(id));

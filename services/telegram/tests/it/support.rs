@@ -217,12 +217,6 @@ impl Scene {
         TestClient::anonymous(self.router.clone())
     }
 
-    /// Ends both.
-    pub async fn stop(self) {
-        self.life.shutdown(Duration::from_secs(5)).await;
-        self.data_centre.shutdown(Duration::from_secs(5)).await;
-    }
-
     /// Ends the data centre.
     pub async fn stop_data_centre(&self) {
         self.data_centre.shutdown(Duration::from_secs(5)).await;
