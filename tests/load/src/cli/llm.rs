@@ -122,7 +122,14 @@ async fn check(
                 return USAGE;
             }
         };
-        let checked = Checked::of(prediction, &report);
+        let own = match check::predicted_run(model, prediction.rate, lasting) {
+            Ok(own) => own,
+            Err(error) => {
+                note(&format!("error: {error}"));
+                return USAGE;
+            }
+        };
+        let checked = Checked::of(&own, &report);
         let (first, whole) = (checked.first_token(), checked.whole());
         all_close &= first.abs() <= CLOSE && whole.abs() <= CLOSE;
         let (first_ms, whole_ms) = (checked.measured_ms.0, checked.measured_ms.1);

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Model, Prediction, Simulator, predict, rate_for};
+use super::server::{MOST, key};
+use super::{Model, Prediction, Script, Simulator, predict, rate_for, replay};
+use crate::arrivals::{Random, Schedule};
+use crate::engine::Load;
 use crate::measure::Measure;
 use crate::report::Report;
 use crate::runner::{self, Options};
@@ -66,12 +69,31 @@ pub fn predicted(model: &Model) -> Vec<(f64, Prediction)> {
     each.collect()
 }
 
-/// Puts a simulator of its own under a load.
-pub async fn measure(model: &Model, rate: f64, lasting: Duration) -> Result<Report, String> {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(|error| error.to_string())?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+/// What is predicted of the very requests that [`measure`] makes, at the moments at which it makes them: no
+/// chance is left but that of the machine.
+pub fn predicted_run(model: &Model, rate: f64, lasting: Duration) -> Result<Prediction, String> {
+    let prepared = prepared(rate, lasting)?;
+    let Load::Open {
+        profile,
+        burstiness,
+    } = &prepared.plan.phases[0].load
+    else {
+        return Err("the load is not open".into());
+    };
+    let schedule = Schedule::new(profile, *burstiness, prepared.plan.seed, 0);
+    let (arrivals, scripts) = schedule
+        .map(|arrival| {
+            // As the step of the scenario draws its `{n}`.
+            let number = Random::new(arrival.draw, 0).below(1_000_000);
+            let key = key(PROMPT, number);
+            let script = model.script(key, PROMPT.len().div_ceil(4), 0, MOST as usize);
+            (arrival.at, script)
+        })
+        .unzip::<_, _, Vec<Duration>, Vec<Script>>();
+    Ok(replay(model, &arrivals, scripts, rate, 0))
+}
+
+fn prepared(rate: f64, lasting: Duration) -> Result<Prepared, String> {
     let text = format!(
         r#"name = "llm-sim"
 about = "The simulator against its own prediction."
@@ -96,8 +118,17 @@ expect = {{ events = 3 }}
         seed: 11,
         ..Overrides::default()
     };
-    let prepared = Prepared::new(scenario, &overrides, Registry::default(), Path::new("."));
-    let prepared = prepared.map_err(|error| error.to_string())?;
+    Prepared::new(scenario, &overrides, Registry::default(), Path::new("."))
+        .map_err(|error| error.to_string())
+}
+
+/// Puts a simulator of its own under a load.
+pub async fn measure(model: &Model, rate: f64, lasting: Duration) -> Result<Report, String> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let prepared = prepared(rate, lasting)?;
     let options = Options::plain(format!("http://{address}"));
     let over = CancellationToken::new();
     let served = axum::serve(listener, Simulator::new(*model).router())

@@ -48,11 +48,17 @@ pub fn predict(model: &Model, rate: f64, requests: usize, prompt_tokens: usize) 
     let arrivals: Vec<Duration> = arrivals.collect();
     let scripts = (0..requests).map(|_| model.script(random.draw(), prompt_tokens, 0, 100_000));
     let scripts: Vec<Script> = scripts.collect();
-    replay(model, &arrivals, scripts, rate)
+    replay(model, &arrivals, scripts, rate, requests / 10)
 }
 
-/// Simulates what comes at known times.
-pub fn replay(model: &Model, arrivals: &[Duration], scripts: Vec<Script>, rate: f64) -> Prediction {
+/// Simulates what comes at known times, and forgets the first few.
+pub fn replay(
+    model: &Model,
+    arrivals: &[Duration],
+    scripts: Vec<Script>,
+    rate: f64,
+    warm_up: usize,
+) -> Prediction {
     let mut prediction = Prediction {
         rate,
         ..Prediction::default()
@@ -66,7 +72,6 @@ pub fn replay(model: &Model, arrivals: &[Duration], scripts: Vec<Script>, rate: 
             sent: 0,
         })
         .collect();
-    let warm_up = requests.len() / 10;
     let mut events: BinaryHeap<Reverse<(Duration, Event)>> = requests
         .iter()
         .enumerate()
@@ -190,7 +195,7 @@ mod tests {
             ..model(1, 0.0)
         };
         let scripts = vec![model.script(1, 0, 0, 100); 3];
-        let prediction = replay(&model, &[Duration::ZERO; 3], scripts, 1.0);
+        let prediction = replay(&model, &[Duration::ZERO; 3], scripts, 1.0, 0);
         assert_eq!(prediction.refused, 1);
         assert_eq!(prediction.total.count(), 2);
         let total = |q| prediction.total.quantile(q).as_millis();

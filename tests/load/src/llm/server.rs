@@ -21,6 +21,8 @@ use touchstone_simulated_model::{Slot, Slots};
 
 use super::profile::{Fault, Model, Script};
 
+/// Tokens of an answer whose length nobody limits.
+pub(super) const MOST: u64 = 4096;
 /// Beginnings of prompts that the cache holds.
 const CACHED: usize = 4096;
 /// Letters of a prompt that make its beginning.
@@ -92,6 +94,11 @@ impl Simulator {
     }
 }
 
+/// What an answer is drawn by.
+pub(super) fn key(prompt: &str, seed: u64) -> u64 {
+    hash(prompt) ^ seed
+}
+
 fn hash(text: &str) -> u64 {
     // The hasher of the standard library with fixed keys: the same for every run.
     let mut hasher = DefaultHasher::new();
@@ -123,10 +130,10 @@ async fn chat(State(simulator): State<Simulator>, body: Bytes) -> Response {
         );
     }
     let prompt = prompt.join("\n");
-    let most = request["max_tokens"].as_u64().unwrap_or(4096) as usize;
+    let most = request["max_tokens"].as_u64().unwrap_or(MOST) as usize;
     let (tokens, cached) = simulator.read(&prompt);
     // The same prompt has the same answer; a number of its own (`seed`) makes it another one.
-    let key = hash(&prompt) ^ request["seed"].as_u64().unwrap_or_default();
+    let key = key(&prompt, request["seed"].as_u64().unwrap_or_default());
     let script = inner.model.script(key, tokens, cached, most);
     inner
         .prompt_tokens
