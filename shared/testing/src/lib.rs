@@ -10,7 +10,9 @@
 
 pub mod faults;
 mod identity;
+mod log;
 mod request;
 
 pub use identity::{SERVICE_SECRET, TOKEN_SECRET, TestIdentity};
+pub use log::Log;
 pub use request::{Answer, TestClient};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ use crate::support::{Mode, PATIENCE, Stack};
 struct Pair {
     /// The next call, at whichever instance, is held.
     holds_next: AtomicBool,
+    /// So are all of them, for ever.
+    holds_all: AtomicBool,
     release: Notify,
     /// Calls with a body.
     calls: AtomicUsize,
@@ -59,6 +62,9 @@ impl Pair {
         if self.holds_next.swap(false, Ordering::SeqCst) {
             self.release.notified().await;
         }
+        if self.holds_all.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         unanswered.1 = true;
         let sent: Value = serde_json::from_slice(&body).unwrap();
         let answer = json!({ "by": name, "sent": sent }).to_string();
@@ -81,8 +87,13 @@ impl Pair {
 
 /// A gateway before two instances of `service`.
 async fn two(service: &'static str) -> (Stack, Arc<Pair>) {
+    two_with(service, 0.5).await
+}
+
+/// The same with so many second attempts per request.
+async fn two_with(service: &'static str, share: f64) -> (Stack, Arc<Pair>) {
     let stack = Stack::with(Mode::Http, [], |config| {
-        config.upstreams.hedge_share = 0.5;
+        config.upstreams.hedge_share = share;
         config.classes.search.deadline = PATIENCE;
         config.classes.upload.deadline = PATIENCE;
     })
@@ -131,11 +142,49 @@ async fn a_search_that_one_instance_stalls_is_answered_once_by_the_other() {
     // Whoever lost is told to stop.
     pair.until(|pair| pair.left.load(Ordering::SeqCst) > left)
         .await;
+    assert!(hedged(&stack) > 0);
+    stack.stop().await;
+}
+
+/// Second attempts so far.
+fn hedged(stack: &Stack) -> usize {
     let metrics = stack.identity.metrics.scope("gateway").encode();
     let labels = "policy=\"hedge\",action=\"hedged\",upstream=\"retrieval\"";
-    let hedged = format!("touchstone_mesh_decisions_total{{{labels}}}");
-    assert!(metrics.contains(&hedged), "{metrics}");
-    stack.stop().await;
+    let begin = format!("touchstone_mesh_decisions_total{{{labels}}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&begin));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn when_everything_is_late_no_more_than_the_share_has_a_second_attempt() {
+    const KNOWN: usize = 60;
+    const LATE: usize = 100;
+    for (share, most) in [(0.0, 0), (0.05, (KNOWN + LATE) / 20)] {
+        let (stack, pair) = two_with("retrieval", share).await;
+        for number in 0..KNOWN {
+            let known = json!({ "query": format!("known {number}") });
+            let answer = stack.client().post("/search", &known).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        }
+        until_it_is_known().await;
+        pair.holds_all.store(true, Ordering::SeqCst);
+        let late = (0..LATE).map(|number| {
+            let body = json!({ "query": format!("late {number}") }).to_string();
+            let request = Request::post("/search")
+                .header("content-type", "application/json")
+                // Long after the others' answers, and too short to say anything of the service.
+                .header("x-deadline-ms", "800");
+            let client = stack.client();
+            async move { client.send(request.body(body.into()).unwrap()).await }
+        });
+        for answer in join_all(late).await {
+            assert_eq!(answer.problem(), "504 request.deadline");
+        }
+        let hedged = hedged(&stack);
+        assert!(hedged <= most, "{hedged} of {most} at {share}");
+        assert_eq!(hedged > 0, share > 0.0, "{hedged} at {share}");
+        stack.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use touchstone_api_gateway::edge;
 use touchstone_lifecycle::Listener;
 
-use crate::support::{Mode, PATIENCE, Stack, over_both_transports};
+use crate::support::{Mode, PATIENCE, Stack, over_both_transports, tokens_left};
 
 over_both_transports!(
     a_thousand_that_leave_before_the_first_token_leave_nothing_behind,
@@ -231,7 +231,7 @@ async fn a_thousand_that_leave_before_the_first_token_leave_nothing_behind(mode:
     let work = Work::default();
     let (stack, address) = serve(mode, "generation", work.silent()).await;
     all_leave(address, chat(&stack), "", &work).await;
-    tokens_left(&stack, u64::from(TOKENS)).await;
+    tokens_left(&stack, TOKENS).await;
     nothing_is_left(stack, &work).await;
 }
 
@@ -240,7 +240,7 @@ async fn a_thousand_that_leave_in_the_middle_leave_nothing_behind(mode: Mode) {
     let (stack, address) = serve(mode, "generation", work.streaming()).await;
     all_leave(address, chat(&stack), "data: 1", &work).await;
     // Each has had one token, and pays for it once.
-    tokens_left(&stack, u64::from(TOKENS) - CLIENTS as u64).await;
+    tokens_left(&stack, TOKENS - CLIENTS as u32).await;
     nothing_is_left(stack, &work).await;
 }
 
@@ -254,32 +254,4 @@ async fn a_thousand_that_leave_their_upload_leave_nothing_behind(mode: Mode) {
     );
     all_leave(address, request, "", &work).await;
     nothing_is_left(stack, &work).await;
-}
-
-/// Waits until so many tokens are left, and not one more or less.
-async fn tokens_left(stack: &Stack, wanted: u64) {
-    let operator = stack.operator();
-    let caller = &stack.caller;
-    let path = format!(
-        "/admin/quotas?tenant={}&user={}",
-        caller.tenant, caller.user
-    );
-    let mut told = Value::Null;
-    let wait = async {
-        loop {
-            told = operator.get(&path).await.json();
-            if told
-                .to_string()
-                .contains(&format!("\"remaining\":{wanted}"))
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, wait).await;
-    assert!(
-        waited.is_ok(),
-        "{wanted} tokens are not what is left: {told}"
-    );
 }

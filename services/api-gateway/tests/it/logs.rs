@@ -1,9 +1,5 @@
 //! Credentials never reach a log, a metric or the ledger, however requests with them end.
 
-use std::cell::Cell;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,40 +9,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use touchstone_error::ErrorKind;
-use touchstone_testing::TestClient;
+use touchstone_testing::{Log, TestClient};
 use touchstone_web::Problem;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::dynamic_filter_fn;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Mode, PATIENCE, Stack};
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-thread_local! {
-    /// Only the thread of the one test is listened to.
-    static LISTENING: Cell<bool> = const { Cell::new(false) };
-}
 
 /// What must not be found: in headers, queries, cookies, protocols, bodies and paths.
 const CANARIES: [&str; 5] = [
@@ -133,13 +99,8 @@ async fn provoke_over_tcp(stack: &Stack) {
 
 #[tokio::test]
 async fn credentials_reach_no_log_no_metric_and_no_ledger() {
-    let lines = Lines::default();
-    LISTENING.set(true);
-    // Everything, as loud as it gets.
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(lines.clone())
-        .with_filter(dynamic_filter_fn(|_, _| LISTENING.get()));
-    tracing_subscriber::registry().with(layer).init();
+    let log = Log::listen();
+
     for mode in [Mode::InProcess, Mode::Http] {
         let names = ["auth", "document", "generation", "telegram"];
         let stack = Stack::with(mode, names.map(|name| (name, service())), |config| {
@@ -159,10 +120,7 @@ async fn credentials_reach_no_log_no_metric_and_no_ledger() {
                 "ledger",
                 operator.get("/admin/decisions?limit=10000").await.text(),
             ),
-            (
-                "log",
-                String::from_utf8(lines.0.lock().unwrap().clone()).unwrap(),
-            ),
+            ("log", log.text()),
         ];
         let signature = stack.token.rsplit('.').next().unwrap();
         for (place, text) in &kept {

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use serde_json::Value;
 use touchstone_api_gateway::{Config, Deps, Operators};
 use touchstone_identity::Caller;
 use touchstone_lifecycle::{Lifecycle, Listener};
@@ -138,4 +139,32 @@ impl Stack {
         let report = self.life.shutdown(PATIENCE).await;
         assert!(report.is_clean(), "{report:?}");
     }
+}
+
+/// Waits until so many tokens of the day are left, and not one more or less.
+pub async fn tokens_left(stack: &Stack, wanted: u32) {
+    let operator = stack.operator();
+    let caller = &stack.caller;
+    let path = format!(
+        "/admin/quotas?tenant={}&user={}",
+        caller.tenant, caller.user
+    );
+    let mut told = Value::Null;
+    let wait = async {
+        loop {
+            told = operator.get(&path).await.json();
+            if told
+                .to_string()
+                .contains(&format!("\"remaining\":{wanted}"))
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    assert!(
+        waited.is_ok(),
+        "{wanted} tokens are not what is left: {told}"
+    );
 }

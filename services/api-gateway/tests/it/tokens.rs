@@ -10,11 +10,11 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use touchstone_testing::Answer;
 
-use crate::support::{Mode, PATIENCE, Stack, over_both_transports};
+use crate::support::{Mode, Stack, over_both_transports, tokens_left};
 
 over_both_transports!(
     what_was_reserved_and_not_used_comes_back,
@@ -39,28 +39,6 @@ fn whole(tokens: u32) -> Response {
 async fn ask(stack: &Stack, max_tokens: u32) -> Answer {
     let request = json!({ "max_tokens": max_tokens });
     stack.client().post("/v1/chat/completions", &request).await
-}
-
-/// Waits until so many tokens of the day are left.
-async fn left(stack: &Stack, wanted: u32) {
-    let operator = stack.operator();
-    let caller = &stack.caller;
-    let path = format!(
-        "/admin/quotas?tenant={}&user={}",
-        caller.tenant, caller.user
-    );
-    let mut told = Value::Null;
-    let wait = async {
-        while !told
-            .to_string()
-            .contains(&format!("\"remaining\":{wanted}"))
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            told = operator.get(&path).await.json();
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, wait).await;
-    assert!(waited.is_ok(), "not {wanted}: {told}");
 }
 
 async fn what_was_reserved_and_not_used_comes_back(mode: Mode) {
@@ -89,7 +67,7 @@ async fn what_was_reserved_and_not_used_comes_back(mode: Mode) {
         assert_eq!(ask_in_turn().await, StatusCode::UNPROCESSABLE_ENTITY);
     }
     assert_eq!(calls.load(Ordering::SeqCst), 20);
-    left(&stack, DAY - 10 * 7).await;
+    tokens_left(&stack, DAY - 10 * 7).await;
     stack.stop().await;
 }
 
@@ -125,6 +103,6 @@ async fn what_is_reserved_is_gone_while_the_answer_is_awaited(mode: Mode) {
     assert_eq!(first.status, StatusCode::OK);
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     // The first one took 20, whatever was reserved for it.
-    left(&stack, DAY - 45 - 20).await;
+    tokens_left(&stack, DAY - 45 - 20).await;
     stack.stop().await;
 }

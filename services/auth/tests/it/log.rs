@@ -1,44 +1,11 @@
 //! Nothing secret reaches a log, a problem's detail or `{:?}`.
 
-use std::cell::Cell;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use http::Method;
 use serde_json::{Value, json};
 use touchstone_auth::Config;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::dynamic_filter_fn;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use touchstone_testing::Log;
 
 use crate::harness::{App, config};
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-thread_local! {
-    /// Only the thread of the one test is listened to.
-    static LISTENING: Cell<bool> = const { Cell::new(false) };
-}
 
 fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap().to_owned()
@@ -103,12 +70,8 @@ async fn provoke(app: &App, email: &str, password: &str, tokens: &Value, key: &s
 
 #[tokio::test]
 async fn no_log_line_holds_an_address_a_password_or_a_token() {
-    let lines = Lines::default();
-    LISTENING.set(true);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(lines.clone())
-        .with_filter(dynamic_filter_fn(|_, _| LISTENING.get()));
-    tracing_subscriber::registry().with(layer).init();
+    let log = Log::listen();
+
     let secret = "canary-jwt-secret-0123456789abcdef";
     let config = Config {
         jwt_secret: secret.into(),
@@ -142,7 +105,7 @@ async fn no_log_line_holds_an_address_a_password_or_a_token() {
     for pair in [tokens, second, third] {
         canaries.extend([text(&pair, "access_token"), text(&pair, "refresh_token")]);
     }
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(
         log.contains("/auth/login answered 401"),
         "the log was not captured:\n{log}"
