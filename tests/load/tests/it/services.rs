@@ -1,5 +1,6 @@
 //! What services tell of themselves during a run.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +28,8 @@ fn service() -> Router {
         let mut text = String::from("# TYPE x_stage_seconds histogram\n");
         for (stage, millis) in [("read", 10), ("rank", 30)] {
             let sum = (done * millis) as f64 / 1e3;
-            text += &format!("x_stage_seconds_count{{stage=\"{stage}\"}} {done}\n");
-            text += &format!("x_stage_seconds_sum{{stage=\"{stage}\"}} {sum}\n");
+            writeln!(text, "x_stage_seconds_count{{stage=\"{stage}\"}} {done}").unwrap();
+            writeln!(text, "x_stage_seconds_sum{{stage=\"{stage}\"}} {sum}").unwrap();
         }
         text + "# TYPE x_pool_busy gauge\nx_pool_busy 3\n"
     };
