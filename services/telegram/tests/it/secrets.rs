@@ -69,12 +69,13 @@ fn is_not_kept(scene: &Scene, sessions: [&str; 2], phone: &str) {
         let Ok(bytes) = std::fs::read(&file) else {
             continue;
         };
+        let file = file.display();
         kept += usize::from(holds(&bytes, b"data_centre"));
         for secret in sessions {
             let key = key_of(secret);
-            assert!(!key.chunks(16).any(|part| holds(&bytes, part)), "{file:?}");
+            assert!(!key.chunks(16).any(|part| holds(&bytes, part)), "{file}");
             let text = String::from_utf8_lossy(&bytes);
-            assert_eq!(shows(&text, secret, phone), None, "{file:?}");
+            assert_eq!(shows(&text, secret, phone), None, "{file}");
         }
     }
     assert!(kept > 0, "the store was looked at");
