@@ -5,6 +5,7 @@ pub mod baseline;
 pub mod cli;
 pub mod client;
 pub mod engine;
+pub mod faults;
 pub mod llm;
 pub mod machine;
 pub mod measure;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Ended, Ran};
+use crate::faults::FaultRow;
 use crate::machine::{ProcessUse, Usage};
 use crate::measure::{Cell, Durations, Measure, Sparse};
 use crate::objectives::{Judged, Measured, Objective};
@@ -67,6 +68,9 @@ pub struct Report {
     pub version: String,
     /// Remarks.
     pub notes: Vec<String>,
+    /// Faults that were asked for, and what they did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultRow>,
 }
 
 /// What the generator did and used.
@@ -259,6 +263,8 @@ pub struct Circumstances {
     pub services: Vec<ServiceUse>,
     /// Remarks.
     pub notes: Vec<String>,
+    /// Faults.
+    pub faults: Vec<FaultRow>,
 }
 
 impl Report {
@@ -351,6 +357,7 @@ impl Report {
             machine: crate::machine::description(),
             version: env!("CARGO_PKG_VERSION").into(),
             notes: circumstances.notes,
+            faults: circumstances.faults,
         }
     }
 

@@ -13,6 +13,7 @@ use touchstone_types::{Clock, SystemClock};
 use crate::arrivals::Random;
 use crate::client::{Client, Connector, Lane, Read, Settings, Target, TargetError};
 use crate::engine::{self, Ended, Progress, Ran, Share, Turn, Work};
+use crate::faults::{FaultRow, Faults, FaultsError};
 use crate::machine::Processes;
 use crate::measure::Recorder;
 use crate::report::{Circumstances, Report};
@@ -40,6 +41,8 @@ pub struct Options {
     pub authorities: Option<PathBuf>,
     /// Metrics of services that are looked at during the run.
     pub metrics: Vec<services::Endpoint>,
+    /// Key with which faults are asked for.
+    pub fault_key: Option<String>,
     /// Users.
     pub users: users::Options,
     /// What is tolerated of the generator.
@@ -57,6 +60,7 @@ impl Options {
             http2: false,
             authorities: None,
             metrics: Vec::new(),
+            fault_key: None,
             users: users::Options::default(),
             rules: Rules::default(),
         }
@@ -78,6 +82,9 @@ pub enum RunError {
     /// The workers.
     #[error("the workers cannot make the load")]
     Workers(#[source] WorkersError),
+    /// The faults.
+    #[error("cannot ask for the faults of the scenario")]
+    Faults(#[from] FaultsError),
     /// This machine.
     #[error("cannot start")]
     Io(#[from] std::io::Error),
@@ -192,6 +199,7 @@ pub async fn run(
     let started_at = SystemClock.now().to_rfc3339();
     let processes = target.is_local().then(Processes::start);
     let over = CancellationToken::new();
+    let (users, faults) = arm(&client, &prepared, options, users).await?;
     let (ran, renewed) = {
         let local = LocalSet::new();
         let load = async {
@@ -231,8 +239,9 @@ pub async fn run(
     } else {
         users.finish(&client).await
     };
+    let (faults, unproven) = Faults::prove(faults, &client).await;
     let (ran, workers, lost) = ran?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<_> = faults.iter().map(FaultRow::line).collect();
     if renewed > 0 {
         notes.push(format!("{renewed} credentials were renewed during the run"));
     }
@@ -247,6 +256,7 @@ pub async fn run(
     }
     let mut verdict = validity::judge(&ran.series, &ran.usage, &options.rules);
     verdict.reasons.splice(0..0, lost);
+    verdict.reasons.extend(unproven);
     let circumstances = Circumstances {
         target: target.url().to_owned(),
         started_at,
@@ -262,8 +272,26 @@ pub async fn run(
             .unwrap_or_default(),
         services: watch.end(),
         notes,
+        faults,
     };
     Ok(Report::new(&prepared, &ran, circumstances))
+}
+
+/// Asks for the faults. Where they cannot be had there is no run, and the limits are put back.
+async fn arm(
+    client: &Client,
+    prepared: &Prepared,
+    options: &Options,
+    users: Users,
+) -> Result<(Users, Option<Faults>), RunError> {
+    match Faults::arm(client, prepared, options.fault_key.as_deref()).await {
+        Ok(faults) => Ok((users, faults)),
+        Err(error) => {
+            // What is wrong with the faults is told, and not this.
+            let _ = users.finish(client).await;
+            Err(error.into())
+        }
+    }
 }
 
 /// Everything that the load itself is made of.

@@ -7,6 +7,7 @@ mod binary;
 mod broker;
 mod cli;
 mod crash;
+mod faults;
 mod full_disk;
 mod journeys;
 mod ledger;

@@ -108,6 +108,14 @@ pub struct RunArgs {
         value_name = "KEY"
     )]
     pub api_key: Option<String>,
+    /// The target's FAULT_ADMIN_KEY, for scenarios that ask for faults
+    #[arg(
+        long,
+        env = "FAULT_ADMIN_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
+    pub fault_key: Option<String>,
     /// Where users and baselines are kept
     #[arg(long, default_value = ".touchstone-load", value_name = "DIR")]
     pub state: PathBuf,

@@ -149,6 +149,7 @@ fn options(args: &RunArgs, surroundings: &Surroundings) -> Result<Options, Stopp
         http2: args.http2,
         authorities: args.ca.clone(),
         metrics,
+        fault_key: args.fault_key.clone(),
         users: users::Options {
             api_key: args.api_key.clone(),
             operator: operator.map(|key| key.trim().to_owned()),

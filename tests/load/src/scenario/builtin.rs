@@ -25,6 +25,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("soak", include_str!("../../scenarios/soak.toml")),
     ("slow-llm", include_str!("../../scenarios/slow-llm.toml")),
     (
+        "service-failure",
+        include_str!("../../scenarios/service-failure.toml"),
+    ),
+    (
         "login-storm",
         include_str!("../../scenarios/login-storm.toml"),
     ),
@@ -32,10 +36,6 @@ const TEXTS: &[(&str, &str)] = &[
 
 /// Scenarios that need what is not there yet, and what that is.
 const WAITING: &[(&str, &str)] = &[
-    (
-        "service-failure",
-        "faults that can be switched on in services and backends",
-    ),
     (
         "websocket",
         "a service with a WebSocket endpoint (a scenario of your own can have `[sockets]`)",

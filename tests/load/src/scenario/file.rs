@@ -40,6 +40,9 @@ pub struct Scenario {
     /// WebSockets of its own, usable as steps.
     #[serde(default)]
     pub sockets: BTreeMap<String, SocketSpec>,
+    /// What goes wrong on purpose.
+    #[serde(default)]
+    pub faults: Vec<crate::faults::Wanted>,
     /// What has to hold.
     #[serde(default)]
     pub objectives: Vec<Objective>,

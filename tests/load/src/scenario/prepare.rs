@@ -85,6 +85,7 @@ impl Prepared {
             name: scenario.name.clone(),
             reason,
         };
+        crate::faults::check(&scenario.faults, &plan).map_err(wrong)?;
         let registry = registry
             .with_requests(&scenario.requests, &scenario.sockets)
             .map_err(wrong)?;
@@ -256,6 +257,9 @@ impl Prepared {
                 }
                 closed => hash.update(format!("{closed:?}")),
             }
+        }
+        for fault in &self.scenario.faults {
+            hash.update(format!("{fault:?}"));
         }
         hex::encode(hash.finalize())
     }

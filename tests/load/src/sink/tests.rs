@@ -85,6 +85,7 @@ fn report(verdict: &[&str]) -> Report {
         processes: Vec::new(),
         services: Vec::new(),
         notes: Vec::new(),
+        faults: Vec::new(),
     };
     Report::new(&prepared, &ran, circumstances)
 }

@@ -70,6 +70,11 @@ impl Client {
         }
     }
 
+    /// What it shows.
+    pub fn token(&self) -> String {
+        self.token.clone().unwrap()
+    }
+
     /// The same user with a key, which lasts.
     pub async fn with_api_key(&self) -> Self {
         let named = json!({"name": "lasting"});

@@ -136,8 +136,11 @@ impl Deployment {
         self.processes.insert(service, Process::spawn(command));
     }
 
-    /// Where a service of a process of its own listens.
+    /// Where a service listens.
     pub fn url(&self, service: Service) -> String {
+        if let Some(stack) = &self.stack {
+            return stack.url(service).unwrap();
+        }
         format!("http://127.0.0.1:{}", self.ports[&service])
     }
 
@@ -205,6 +208,12 @@ impl Process {
     /// `touchstone up` on free ports; its gateway's URL.
     pub async fn demo_stack(data: &Path) -> (Self, String) {
         Self::up(data, &[]).await
+    }
+
+    /// The same, with faults that can be asked for with this key.
+    pub async fn faulty_stack(data: &Path, key: &str) -> (Self, String) {
+        let key = format!("stack.faults.admin_key={key}");
+        Self::up(data, &["--set", &key]).await
     }
 
     async fn up(data: &Path, arguments: &[&str]) -> (Self, String) {

@@ -1,0 +1,7 @@
+//! Faults that are asked for: each strikes what it says, nothing else, and is over when it is over.
+
+mod events;
+mod kinds;
+mod load;
+mod plane;
+mod switching;
