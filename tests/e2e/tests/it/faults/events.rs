@@ -43,7 +43,7 @@ async fn documents_are_indexed_once_whatever_becomes_of_their_events() {
         let hits = found["hits"].as_array().unwrap();
         let mut ids: Vec<&Value> = hits.iter().map(|hit| &hit["document_id"]).collect();
         let all = ids.len();
-        ids.sort_by_key(|id| id.to_string());
+        ids.sort_by_key(ToString::to_string);
         ids.dedup();
         assert_eq!(ids.len(), all, "{kind}: each document is found once");
         assert_eq!(all, DOCUMENTS, "{kind}: {found}");
