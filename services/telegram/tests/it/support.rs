@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use serde_json::{Value, json};
@@ -16,6 +16,9 @@ use touchstone_telegram_simulator::{
 use touchstone_testing::{Answer, TestClient, TestIdentity};
 use touchstone_types::{Role, SystemClock, TenantId};
 use uuid::Uuid;
+
+/// Longest time for a second look into the service's file.
+const OPENING: Duration = Duration::from_mins(1);
 
 /// The service, its data centre, and a caller.
 pub struct Scene {
@@ -200,9 +203,15 @@ impl Scene {
     pub async fn store(&self) -> Arc<dyn Store> {
         let opened = self.store.get_or_init(async || {
             let options = &self.config.postgres;
-            Box::pin(store::open(&self.config.store, options))
-                .await
-                .unwrap()
+            let started = Instant::now();
+            loop {
+                match Box::pin(store::open(&self.config.store, options)).await {
+                    Ok(store) => return store,
+                    // The service may hold the file for longer than another opener waits.
+                    Err(error) if started.elapsed() > OPENING => panic!("{error}"),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
         });
         Arc::clone(Box::pin(opened).await)
     }

@@ -48,7 +48,11 @@ pub async fn strings_that_attack_stores_are_only_strings(gateway: &str) {
     let taken = taken.into_iter().flatten();
     let taken = taken.filter(StatusCode::is_success).count();
     assert!(count > 1000, "{count} attacks");
-    assert!(taken > 100, "only {taken} of {count} got as far as a store");
+    // Most are refused for what they are, or name nothing that is there.
+    assert!(
+        taken > 20,
+        "only {taken} of {count} were answered with success"
+    );
     // Nothing is missing, and what is there is found.
     assert_eq!(victim.content(&id).await, CANARY);
     let found = victim.search("zanzibar canary").await;
