@@ -151,9 +151,11 @@ impl Mirror {
             (known, count) if known == part => (part, count.saturating_add(1)),
             _ => (part, 1),
         };
+        // The server may have charged one whose answer did not come: only an answer tells what is left.
+        let told = group.standings_at;
         let waiting = group
             .asked_for_lease
-            .is_some_and(|at| now.since(at) < LEASE_LOST);
+            .is_some_and(|at| now.since(at) < LEASE_LOST || told <= at);
         let mut most = cost;
         if policy.leases && group.recent.1 > HOT && group.lease.is_none() && !waiting {
             let extra = group.extra(policy, replicas);

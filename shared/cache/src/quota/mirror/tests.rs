@@ -77,3 +77,21 @@ fn of_a_limit_below_the_number_of_replicas_one_passes_while_one_is_left() {
     mirror.after(&policy, at(2), at(2), 1, &told(0, 0));
     assert_eq!(pass_alone(&mut mirror, &policy, 3), 0);
 }
+
+#[test]
+fn a_server_whose_answers_do_not_come_is_asked_for_one_lease() {
+    let policy = policy(1000).leases(true);
+    let mut mirror = Mirror::default();
+    mirror.after(&policy, at(0), at(0), 1, &told(1, 900));
+    let asked_for_lease = |mirror: &mut Mirror, from: u64| -> usize {
+        let ask = |tenth: &u64| match mirror.before(&policy, at(from + tenth * 100), 1, REPLICAS) {
+            Next::Ask(ask) => ask.most > 1,
+            Next::Decided(_) => false,
+        };
+        (1..100).filter(ask).count()
+    };
+    assert_eq!(asked_for_lease(&mut mirror, 0), 1);
+    // An answer tells what is left without it.
+    mirror.after(&policy, at(10_000), at(10_000), 1, &told(1, 800));
+    assert_eq!(asked_for_lease(&mut mirror, 10_000), 1);
+}
