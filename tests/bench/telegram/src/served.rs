@@ -17,7 +17,7 @@ use futures_util::future::pending;
 use serde_json::{Value, json};
 use touchstone_api::events::Event;
 use touchstone_client::{AuthKeys, Common, Mesh, Recorder};
-use touchstone_events::{Delivery, Error, EventBus, EventSource, Subscription};
+use touchstone_events::{BusState, Delivery, Error, EventBus, EventSource, Subscription};
 use touchstone_identity::{AccessPolicy, Caller, CallerKind, RequestContext, ServiceKey, Verifier};
 use touchstone_lifecycle::{Lifecycle, Listener};
 use touchstone_telegram::store::{self, Store};
@@ -236,5 +236,13 @@ impl EventBus for Away {
 
     async fn subscribe(&self, _: &str, _: &str) -> Result<Subscription, Error> {
         Ok(Subscription::new(Nothing))
+    }
+
+    /// A cluster that is away keeps what it took; a bus in the process would forget it.
+    fn state(&self) -> BusState {
+        BusState {
+            connected: Some(false),
+            ..BusState::default()
+        }
     }
 }
