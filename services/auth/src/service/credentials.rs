@@ -123,9 +123,10 @@ impl Auth {
         let password = offered(request.password, "password")?;
         let email_key = Email::key_of(&request.email);
         // No account has such an address, and PostgreSQL takes no text with it.
-        let user = match email_key.contains('\0') {
-            true => None,
-            false => self.0.store.user_by_email(&email_key).await?,
+        let user = if email_key.contains('\0') {
+            None
+        } else {
+            self.0.store.user_by_email(&email_key).await?
         };
         let ticket = self.admit(&email_key, from).await?;
         let checked = match &user {
