@@ -205,12 +205,12 @@ impl Scene {
             let options = &self.config.postgres;
             let started = Instant::now();
             loop {
-                match Box::pin(store::open(&self.config.store, options)).await {
-                    Ok(store) => return store,
-                    // The service may hold the file for longer than another opener waits.
-                    Err(error) if started.elapsed() > OPENING => panic!("{error}"),
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                let opened = Box::pin(store::open(&self.config.store, options)).await;
+                // The service may hold the file for longer than another opener waits.
+                if opened.is_ok() || started.elapsed() > OPENING {
+                    return opened.unwrap();
                 }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
         Arc::clone(Box::pin(opened).await)
