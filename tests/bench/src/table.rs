@@ -45,9 +45,17 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Adds something that has no number.
+    pub fn told(&mut self, what: &str, text: &str) {
+        self.row(what, text.to_owned());
+    }
+
     /// Adds a row that could not be measured, with the reason.
     pub fn skipped(&mut self, what: &str, why: &str) {
-        let measured = format!("SKIPPED: {why}");
+        self.row(what, format!("SKIPPED: {why}"));
+    }
+
+    fn row(&mut self, what: &str, measured: String) {
         let row = Row {
             what: what.to_owned(),
             asked: String::new(),

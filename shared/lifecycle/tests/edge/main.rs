@@ -1,7 +1,6 @@
 //! Hostile clients on real sockets.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
-mod descriptors;
 mod http1;
 mod http2;
 mod stopping;

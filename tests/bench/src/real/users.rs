@@ -67,7 +67,7 @@ pub async fn run(
     table.measured(&what("p95"), Goal::AtMost(200.0), p95, " ms", 1);
     let reasons = &report["verdict"]["reasons"];
     if reasons.as_array().is_none_or(|reasons| !reasons.is_empty()) {
-        table.skipped(&what("verdict"), &format!("INVALID: {reasons}"));
+        table.told(&what("verdict"), &format!("INVALID: {reasons}"));
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 mod child;
 mod rows;
 mod served;
+// One form for both benchmarks.
+#[path = "../../src/table.rs"]
 mod table;
 mod venv;
 

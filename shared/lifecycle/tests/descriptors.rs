@@ -1,4 +1,5 @@
 //! A server that has run out of descriptors: it goes on accepting when there are some again.
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -6,15 +7,20 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{PATIENCE, Server, in_time};
+use touchstone_lifecycle::{Edge, Lifecycle, Listener};
 
+/// How long to wait for what must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Descriptors of the server, and clients that want one each; those that are not accepted must fit
 /// into the queue of the listener.
 const DESCRIPTORS: usize = 48;
 const CLIENTS: usize = 100;
+/// What tells the program to be the server.
+const SERVE: &str = "serve";
 /// What the child says before its address.
 const LISTENING: &str = "listening on ";
 
@@ -25,14 +31,13 @@ struct Few {
 }
 
 impl Few {
-    /// This test binary once more, with a limit; `None` where limits cannot be set.
+    /// This program once more, with a limit; `None` where limits cannot be set.
     fn start() -> Option<Self> {
         let script = format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"");
-        let name = "descriptors::serves_until_its_input_ends";
         let spawned = Command::new("sh")
             .args(["-c", &script])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--ignored", "--nocapture"])
+            .arg(SERVE)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -76,8 +81,9 @@ async fn ask(address: SocketAddr) -> TcpStream {
 /// Waits for the head of the answer; the connection stays open.
 async fn answered(client: &mut TcpStream) {
     let mut head = [0; 12];
-    in_time(client.read_exact(&mut head)).await.unwrap();
-    assert_eq!(&head, b"HTTP/1.1 200");
+    let read = tokio::time::timeout(PATIENCE, client.read_exact(&mut head));
+    read.await.unwrap().unwrap();
+    assert_eq!(&head, b"HTTP/1.1 404");
 }
 
 /// Waits until the server has as many descriptors open as is wanted.
@@ -89,7 +95,6 @@ async fn opens(server: &Few, wanted: impl Fn(usize) -> bool) {
     }
 }
 
-#[tokio::test]
 async fn a_server_without_descriptors_accepts_again_when_it_has_some() {
     let Some(server) = Few::start() else {
         return;
@@ -115,13 +120,23 @@ async fn a_server_without_descriptors_accepts_again_when_it_has_some() {
     opens(&server, |open| open < DESCRIPTORS / 2).await;
 }
 
-/// No test by itself: the child of the one above.
-#[tokio::test]
-#[ignore = "a child of the test above"]
-async fn serves_until_its_input_ends() {
-    let server = Server::start(|_| ()).await;
-    eprintln!("\n{LISTENING}{}", server.address);
+async fn serve_until_the_input_ends() {
+    let life = Lifecycle::new();
+    let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into()).await;
+    let listener = listener.unwrap();
+    let address = listener.address();
+    life.serve_edge(listener, Router::new(), Edge::default());
+    eprintln!("{LISTENING}{address}");
     let read = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
     let _ = read.await;
-    server.stop().await;
+    life.shutdown(PATIENCE).await;
+}
+
+#[tokio::main]
+async fn main() {
+    if std::env::args().nth(1).as_deref() == Some(SERVE) {
+        return serve_until_the_input_ends().await;
+    }
+    a_server_without_descriptors_accepts_again_when_it_has_some().await;
+    eprintln!("test a_server_without_descriptors_accepts_again_when_it_has_some ... ok");
 }
