@@ -196,15 +196,21 @@ async fn parsed_posts_become_documents_once_with_a_link_to_each() {
     shelved(&shelf, || expected(&scene, left, &seen), "parsed again").await;
 }
 
-#[tokio::test]
-async fn what_happens_to_posts_happens_to_documents() {
-    let shelf = Shelf::default();
+/// The service, which follows the channel and tells the shelf of it.
+async fn following(shelf: &Shelf) -> Scene {
     let scene = Scene::with(world(), |_| {}, Some(shelf.router())).await;
     scene.join("durov").await;
     scene
         .client
         .post(&format!("/channels/{DUROV}/sync"), &json!({}))
         .await;
+    scene
+}
+
+#[tokio::test]
+async fn what_happens_to_posts_happens_to_documents() {
+    let shelf = Shelf::default();
+    let scene = following(&shelf).await;
     shelved(
         &shelf,
         || expected(&scene, usize::MAX, &Posts::new()),
@@ -257,12 +263,7 @@ async fn what_happens_to_posts_happens_to_documents() {
 #[tokio::test]
 async fn a_post_and_its_answers_become_one_document() {
     let shelf = Shelf::default();
-    let scene = Scene::with(world(), |_| {}, Some(shelf.router())).await;
-    scene.join("durov").await;
-    scene
-        .client
-        .post(&format!("/channels/{DUROV}/sync"), &json!({}))
-        .await;
+    let scene = following(&shelf).await;
     let answer = |text: &str, to: i32| PostRequest {
         reply_to: Some(to),
         ..PostRequest::text(text)
