@@ -13,7 +13,9 @@ use touchstone_lifecycle::Lifecycle;
 use touchstone_types::{Clock, IdSource};
 use touchstone_web::{HealthReport, Surface};
 
-use crate::account::{Account, AccountSession, Beginning, Lease, OpenError, Options, State};
+use crate::account::{
+    Account, AccountSession, Beginning, Instance, Lease, OpenError, Options, State,
+};
 use crate::config::Config;
 use crate::domain::proxy::{Proxy, ProxyError};
 use crate::domain::string_session::{StringSession, StringSessionError};
@@ -130,12 +132,13 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let elsewhere = deps.simulated_elsewhere.as_slice();
     let elsewhere = if simulated { elsewhere } else { &[] };
     let session = Arc::new(session(text, elsewhere, Arc::clone(&store)).await?);
+    let exports = Exports::open(&config.exports).map_err(BuildError::Exports)?;
     let proxy = way_out(&config, &session, &deps.ids, &life).await?;
     let options = Options {
         lease: Lease {
             store: Arc::clone(&store),
             account: session.account().to_owned(),
-            holder: deps.ids.next(),
+            instance: Arc::new(Instance::of(&config.exports, deps.ids.next())),
             clock: deps.clock.clone(),
         },
         session,
@@ -147,7 +150,6 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
         rate: config.rate_limit,
         proxy,
     };
-    let exports = Exports::open(&config.exports).map_err(BuildError::Exports)?;
     let metrics = metrics::Metrics::new(&deps.metrics.scope(SERVICE));
     let documents = Documents {
         store: Arc::clone(&store),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use touchstone_error::chain;
 use touchstone_types::Clock;
-use uuid::Uuid;
 
+use super::Instance;
 use crate::store::Store;
 
 /// How long a lease holds without being extended.
@@ -25,8 +25,8 @@ pub(crate) struct Lease {
     pub store: Arc<dyn Store>,
     /// Name of the account, which tells nothing of its key.
     pub account: String,
-    /// This instance.
-    pub holder: Uuid,
+    /// Who has it.
+    pub instance: Arc<Instance>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -34,7 +34,9 @@ impl Lease {
     /// Takes or extends it; `None` when nobody can say whose it is.
     pub(super) async fn hold(&self) -> Option<bool> {
         let now = self.clock.now();
-        let held = self.store.hold(&self.account, self.holder, now, TIME);
+        let held = self
+            .store
+            .hold(&self.account, self.instance.id(), now, TIME);
         match tokio::time::timeout(ANSWER, held).await {
             Ok(Ok(held)) => Some(held),
             Ok(Err(error)) => {
@@ -62,7 +64,7 @@ impl Lease {
 
     /// Gives it back, so that another instance need not wait.
     pub(super) async fn release(&self) {
-        let released = self.store.release(&self.account, self.holder);
+        let released = self.store.release(&self.account, self.instance.id());
         // Without an answer it runs out by itself.
         let _ = tokio::time::timeout(ANSWER, released).await;
     }

@@ -2,6 +2,7 @@
 
 mod branch;
 mod error;
+mod instance;
 mod lease;
 mod session;
 mod supervisor;
@@ -18,6 +19,7 @@ use touchstone_config::Secret;
 use touchstone_lifecycle::Lifecycle;
 
 pub use error::CallError;
+pub(crate) use instance::Instance;
 pub(crate) use lease::Lease;
 pub(crate) use session::{AccountSession, Beginning, OpenError};
 pub use supervisor::Hint;

@@ -273,11 +273,12 @@ impl Scene {
         of.map(|call| call.outcome).collect()
     }
 
-    /// Names in the exports' folder, temporary ones too.
+    /// Names of exports, temporary ones too.
     pub fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.folder.path().join("exports"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != ".instance")
             .collect();
         names.sort();
         names
