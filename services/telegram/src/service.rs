@@ -22,9 +22,10 @@ use crate::store::Told;
 /// Channels that are remembered.
 const KNOWN: usize = 10_000;
 
-/// Pages that are stored together when they come within this time: whoever else wants to read the
-/// channel waits no longer than that.
-const TOGETHER: usize = 10;
+/// Pages that are stored together: a commit waits for the disk, whatever it holds.
+const TOGETHER: usize = 25;
+
+/// How long pages are read at a stretch: whoever else wants to read the channel waits no longer.
 const QUICKLY: Duration = Duration::from_millis(250);
 
 /// Most posts of one request.
@@ -45,6 +46,14 @@ struct Inner {
     simulated: bool,
     mirror: Mirror,
     known: Mutex<HashMap<i64, Chat>>,
+}
+
+/// Pages that are stored together.
+struct Batch {
+    posts: Vec<Post>,
+    told: Told,
+    /// The number to go on before; `None` where the channel begins.
+    next: Option<i32>,
 }
 
 impl Telegram {
@@ -151,11 +160,11 @@ impl Telegram {
             let Some(last) = last else { break };
             before = last;
         }
-        // At the end, when every album is whole.
+        // Told when all of it is here: every album is whole then.
         let numbers = posts.last().zip(posts.first());
         if let Some((oldest, newest)) = numbers {
             let numbers = (oldest.message_id, newest.message_id);
-            self.mirror().announce(chat.id, tenant, numbers).await?;
+            self.mirror().want(chat.id, tenant, numbers).await?;
         }
         let files = tokio::task::spawn_blocking(move || export.finish())
             .await
@@ -169,8 +178,9 @@ impl Telegram {
         })
     }
 
-    /// Reads pages before a number and stores what they tell, all at once: as many as come quickly,
-    /// until there are `most` posts. The number to go on before, `None` where the channel begins.
+    /// Reads pages before a number and stores what they tell, each batch while the next one is read:
+    /// as long as they come quickly, until there are `most` posts. The number to go on before, `None`
+    /// where the channel begins.
     async fn pages(
         &self,
         chat: &Chat,
@@ -180,40 +190,77 @@ impl Telegram {
     ) -> Result<(Option<i32>, Vec<Post>), Error> {
         let _turn = self.mirror().turn(chat.id).await;
         let started = Instant::now();
+        let (mut next, mut posts) = (Some(before), Vec::new());
+        let mut unkept = Told::default();
+        loop {
+            let wanted = most.saturating_sub(posts.len());
+            let on = next.filter(|_| wanted > 0 && started.elapsed() < QUICKLY);
+            let reading = async {
+                match on {
+                    Some(before) => {
+                        let batch = self.batch(chat, before, wanted, started, deadline);
+                        batch.await.map(Some)
+                    }
+                    None => Ok(None),
+                }
+            };
+            let (read, kept) = tokio::join!(reading, self.keep(chat.id, &unkept));
+            kept?;
+            let Some(batch) = read? else {
+                return Ok((next, posts));
+            };
+            next = batch.next;
+            posts.extend(batch.posts);
+            unkept = batch.told;
+        }
+    }
+
+    /// Reads pages before a number until there are `most` posts, and at most as many as are stored
+    /// together.
+    async fn batch(
+        &self,
+        chat: &Chat,
+        before: i32,
+        most: usize,
+        started: Instant,
+        deadline: Instant,
+    ) -> Result<Batch, Error> {
         let (mut entries, mut posts) = (Vec::new(), 0);
-        let (mut last, mut begins) = (None, false);
+        let mut next = Some(before);
         for _ in 0..TOGETHER {
             let range = Range {
-                before: last.unwrap_or(before),
+                before: next.unwrap_or_default(),
                 after: 0,
                 limit: history::PAGE,
             };
             let read = history::page(self.account(), chat, range, SyncType::Realtime, deadline);
             let page = read.await?.entries;
-            let Some(oldest) = page.last() else {
-                begins = true;
-                break;
-            };
-            last = Some(oldest.id());
+            next = page.last().map(Entry::id);
             posts += page.iter().filter(|entry| entry.is_post()).count();
             entries.extend(page);
-            if posts >= most || started.elapsed() > QUICKLY {
+            if next.is_none() || posts >= most || started.elapsed() > QUICKLY {
                 break;
             }
         }
-        let Some(oldest) = last else {
-            return Ok((None, Vec::new()));
-        };
         let newest = if before == 0 { i32::MAX } else { before - 1 };
+        let truth = entries.last().map(|oldest| (oldest.id(), newest));
         let read = entries.iter().filter_map(Entry::post).take(most);
-        let read = read.cloned().collect();
-        let told = Told {
-            truth: Some((oldest, newest)),
-            ..mirror::rows(entries)
-        };
-        let stamp = self.mirror().stamp();
-        self.mirror().store().apply(chat.id, &told, &stamp).await?;
-        Ok(((!begins).then_some(oldest), read))
+        Ok(Batch {
+            posts: read.cloned().collect(),
+            told: Told {
+                truth,
+                ..mirror::rows(entries)
+            },
+            next,
+        })
+    }
+
+    async fn keep(&self, channel: i64, told: &Told) -> Result<(), Error> {
+        if told.truth.is_some() {
+            let stamp = self.mirror().stamp();
+            self.mirror().store().apply(channel, told, &stamp).await?;
+        }
+        Ok(())
     }
 
     /// Posts of a channel between two numbers, newest first.

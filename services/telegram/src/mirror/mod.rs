@@ -9,6 +9,7 @@
 mod channel;
 pub(crate) mod documents;
 mod hints;
+mod wanted;
 
 pub(crate) use channel::rows;
 
@@ -29,8 +30,7 @@ use crate::chat::Chat;
 use crate::metrics::Metrics;
 use crate::store::{Channel, Stamp, Store};
 
-/// Numbers that are announced in one transaction.
-const ANNOUNCED: i32 = 500;
+use wanted::ANNOUNCED;
 
 /// Keeps channels in step; clones are handles of the same one.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ struct Inner {
     /// How often a channel is looked at without a hint.
     poll: Duration,
     workers: Mutex<HashMap<i64, Worker>>,
+    /// Somebody wants to be told of posts.
+    wanted: Notify,
     /// One reader at a time per channel: what was read is stored before anybody reads again, so
     /// that an older truth never overwrites a newer one.
     locks: Mutex<HashMap<i64, Arc<AsyncMutex<()>>>>,
@@ -90,12 +92,14 @@ impl Mirror {
             life: life.clone(),
             poll: parts.poll,
             workers: Mutex::default(),
+            wanted: Notify::new(),
             locks: Mutex::default(),
         }));
         for channel in mirror.0.store.followed().await? {
             mirror.employ(channel.id);
         }
         life.spawn("telegram.hints", mirror.clone().listen(hints));
+        life.spawn("telegram.wanted", mirror.clone().tell(parts.forgetful));
         if parts.forgetful {
             life.spawn("telegram.remind", mirror.clone().remind());
         }
@@ -155,8 +159,20 @@ impl Mirror {
         Ok(did)
     }
 
+    /// Lets a tenant be told of posts between two numbers, soon.
+    pub(crate) async fn want(
+        &self,
+        channel: i64,
+        tenant: TenantId,
+        numbers: (i32, i32),
+    ) -> Result<(), Error> {
+        self.0.store.want(channel, tenant, numbers).await?;
+        self.0.wanted.notify_one();
+        Ok(())
+    }
+
     /// Tells a tenant, through the outbox, of posts between two numbers.
-    pub(crate) async fn announce(
+    async fn announce(
         &self,
         channel: i64,
         tenant: TenantId,

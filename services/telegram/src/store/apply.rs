@@ -31,7 +31,7 @@ pub(super) trait Tables: Send {
         high: i32,
         limit: i32,
     ) -> Result<Vec<Stored>, Error>;
-    async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error>;
+    async fn put_rows(&mut self, channel: i64, rows: &[Columns<'_>]) -> Result<(), Error>;
     async fn put_revision(
         &mut self,
         channel: i64,
@@ -59,6 +59,19 @@ pub(super) trait Tables: Send {
         high: i32,
     ) -> Result<Vec<(i32, String)>, Error>;
     async fn append(&mut self, event: &Event) -> Result<(), Error>;
+    /// What is told next; nobody else tells it until the transaction ends.
+    async fn wanted(&mut self) -> Result<Option<Wanted>, Error>;
+    async fn set_untold(&mut self, wanted: &Wanted, untold: i32) -> Result<(), Error>;
+}
+
+/// Posts that a tenant wants as documents.
+pub(super) struct Wanted {
+    pub channel: i64,
+    pub tenant: TenantId,
+    /// First and last number.
+    pub numbers: (i32, i32),
+    /// The last number of which nothing was told yet.
+    pub untold: i32,
 }
 
 /// A row as it is written.
@@ -141,13 +154,16 @@ pub(super) async fn apply(
     let Some(state) = tables.channel(channel).await? else {
         return Ok(0);
     };
-    let before = concerned(tables, channel, told).await?;
-    let plan = ledger::plan(&before, told.rows.clone(), &told.deleted, told.truth);
-    let mut after = before.clone();
-    for row in &plan.rows {
-        tables.put_row(channel, &Columns::new(row)?).await?;
-        after.insert(row.id, row.clone());
+    let followers = tables.followers(channel).await?;
+    let (spans, mut before) = known(tables, channel, told).await?;
+    if !followers.is_empty() {
+        threads::complete(tables, channel, spans, &told.rows, &mut before).await?;
     }
+    let plan = ledger::plan(&before, told.rows.clone(), &told.deleted, told.truth);
+    // Once each: a number may be told to be gone twice.
+    let rows: BTreeMap<i32, &Row> = plan.rows.iter().map(|row| (row.id, row)).collect();
+    let columns: Result<Vec<_>, _> = rows.into_values().map(Columns::new).collect();
+    tables.put_rows(channel, &columns?).await?;
     for (revision, post) in &plan.replaced {
         let body = json(post)?;
         tables
@@ -162,11 +178,12 @@ pub(super) async fn apply(
     if (pts, top) != (state.pts, state.top) {
         tables.set_state(channel, pts, top).await?;
     }
-    let changes = ledger::changes(&ledger::texts(&before), &ledger::texts(&after));
-    if changes.is_empty() {
+    if followers.is_empty() {
         return Ok(0);
     }
-    let followers = tables.followers(channel).await?;
+    let mut after = before.clone();
+    after.extend(plan.rows.into_iter().map(|row| (row.id, row)));
+    let changes = ledger::changes(&ledger::texts(&before), &ledger::texts(&after));
     for tenant in &followers {
         for (message, text) in &changes {
             let event = event(*tenant, channel, *message, text.as_ref(), stamp)?;
@@ -176,8 +193,12 @@ pub(super) async fn apply(
     Ok(changes.len() * followers.len())
 }
 
-/// The present rows of every number that may change, and of the albums and threads that they are in.
-async fn concerned(tables: &mut dyn Tables, channel: i64, told: &Told) -> Result<Rows, Error> {
+/// The numbers that may change, and their present rows.
+async fn known(
+    tables: &mut dyn Tables,
+    channel: i64,
+    told: &Told,
+) -> Result<(Coverage, Rows), Error> {
     let numbers = told.rows.iter().map(|row| row.id);
     let numbers = numbers.chain(told.deleted.iter().copied());
     let spans = numbers.map(|id| (id, id)).chain(told.truth);
@@ -187,8 +208,7 @@ async fn concerned(tables: &mut dyn Tables, channel: i64, told: &Told) -> Result
         let found = tables.rows(channel, *low, *high).await?;
         rows.extend(found.into_iter().map(|found| (found.row.id, found.row)));
     }
-    threads::complete(tables, channel, spans, &told.rows, &mut rows).await?;
-    Ok(rows)
+    Ok((spans, rows))
 }
 
 /// Brings the digests of the numbers' blocks up to date.
@@ -247,7 +267,8 @@ pub(super) async fn announce(
         truth: Some((low, high)),
         ..Told::default()
     };
-    let rows = concerned(tables, channel, &truth).await?;
+    let (spans, mut rows) = known(tables, channel, &truth).await?;
+    threads::complete(tables, channel, spans, &[], &mut rows).await?;
     // Albums and threads may reach over the edge, but not everything there was looked at.
     let mut looked_at = Coverage::from_intervals(rows.keys().map(|id| (*id, *id)));
     looked_at.add(low, high);
@@ -268,6 +289,22 @@ pub(super) async fn announce(
         events += 1;
     }
     Ok(events)
+}
+
+/// Announces the next numbers that are wanted.
+pub(super) async fn tell(
+    tables: &mut dyn Tables,
+    most: i32,
+    stamp: &Stamp,
+) -> Result<Option<usize>, Error> {
+    let Some(wanted) = tables.wanted().await? else {
+        return Ok(None);
+    };
+    let low = wanted.untold.saturating_sub(most - 1).max(wanted.numbers.0);
+    let numbers = (low, wanted.untold);
+    let events = announce(tables, wanted.channel, wanted.tenant, numbers, stamp).await?;
+    tables.set_untold(&wanted, low - 1).await?;
+    Ok(Some(events))
 }
 
 fn event(

@@ -9,6 +9,13 @@ use touchstone_types::{Clock, FrozenClock};
 use super::*;
 use crate::domain::ledger::{self, Kind};
 
+mod bulk;
+
+use bulk::{
+    many_rows_are_written_as_they_are, what_a_tenant_wants_is_told_bit_by_bit,
+    what_is_told_twice_is_written_once,
+};
+
 const CHANNEL: i64 = 1_006_503_122;
 
 struct World {
@@ -508,6 +515,8 @@ macro_rules! contract {
                 followers_come_and_go, followers_are_told_of_what_changed_and_of_nothing_else,
                 what_a_page_does_not_hold_is_gone, coverage_grows_together,
                 a_tenant_is_told_of_what_its_documents_lack, an_account_has_one_holder_at_a_time,
+                what_is_told_twice_is_written_once, many_rows_are_written_as_they_are,
+                what_a_tenant_wants_is_told_bit_by_bit,
                 of_many_who_want_an_account_one_gets_it, keys_are_kept_per_account,
                 threads_are_told_whole_in_whatever_order_they_come,
                 a_thread_that_grows_too_long_falls_apart,

@@ -141,6 +141,17 @@ pub trait Store: fmt::Debug + Send + Sync {
         stamp: &Stamp,
     ) -> Result<usize, Error>;
 
+    /// Remembers that a tenant wants the posts between two numbers as documents; [`Store::tell`] tells
+    /// it of them.
+    async fn want(&self, channel: i64, tenant: TenantId, numbers: (i32, i32)) -> Result<(), Error>;
+
+    /// Announces some of what is wanted and was not told yet, `most` numbers of one channel. Tells how
+    /// many events were appended; `None` when nothing is left to tell.
+    async fn tell(&self, most: i32, stamp: &Stamp) -> Result<Option<usize>, Error>;
+
+    /// Everything that is wanted is told again, as far as documents differ from it.
+    async fn tell_again(&self) -> Result<(), Error>;
+
     /// Forgets which numbers are accounted for, and the state: everything has to be read again.
     async fn distrust(&self, channel: i64) -> Result<(), Error>;
 

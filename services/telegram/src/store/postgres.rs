@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnection, PgRow};
 use touchstone_api::events::Event;
 use touchstone_store::postgres::{
-    self, Database, Explained, Flow, Options, outbox, read, text, write,
+    self, Database, Explained, Flow, Options, bulk, outbox, read, text, write,
 };
 use touchstone_store::{Error, Outbox};
 use touchstone_types::{DocumentId, TenantId};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 mod sql;
 
 use self::sql as q;
-use super::apply::{self, Columns, Tables};
+use super::apply::{self, Columns, Tables, Wanted};
 use super::{Channel, Mapped, PostKey, Stamp, Store, Stored, Told};
 use crate::domain::ledger::Digest;
 
@@ -140,18 +140,20 @@ impl Tables for InTransaction<'_> {
         found.iter().map(stored).collect()
     }
 
-    async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error> {
-        let row = columns.row;
-        sqlx::query(q::PUT_ROW)
+    async fn put_rows(&mut self, channel: i64, rows: &[Columns<'_>]) -> Result<(), Error> {
+        fn each<'a, T>(rows: &'a [Columns<'a>], value: impl Fn(&'a Columns<'a>) -> T) -> Vec<T> {
+            rows.iter().map(value).collect()
+        }
+        sqlx::query(q::PUT_ROWS)
             .bind(channel)
-            .bind(row.id)
-            .bind(columns.kind)
-            .bind(row.revision)
-            .bind(row.grouped_id)
-            .bind(row.edited_at)
-            .bind(columns.body.as_deref())
-            .bind(columns.hash.as_slice())
-            .bind(row.reply_to)
+            .bind(each(rows, |columns| columns.row.id))
+            .bind(each(rows, |columns| columns.kind))
+            .bind(each(rows, |columns| columns.row.revision))
+            .bind(each(rows, |columns| columns.row.grouped_id))
+            .bind(each(rows, |columns| columns.row.edited_at))
+            .bind(each(rows, |columns| columns.body.as_deref()))
+            .bind(each(rows, |columns| columns.hash.as_slice()))
+            .bind(each(rows, |columns| columns.row.reply_to))
             .execute(&mut *self.0)
             .await?;
         Ok(())
@@ -234,6 +236,31 @@ impl Tables for InTransaction<'_> {
     async fn append(&mut self, event: &Event) -> Result<(), Error> {
         outbox::append(&mut *self.0, event).await
     }
+
+    async fn wanted(&mut self) -> Result<Option<Wanted>, Error> {
+        let row = sqlx::query(q::WANTED).fetch_optional(&mut *self.0).await?;
+        row.map(|row| {
+            Ok(Wanted {
+                channel: row.try_get("channel_id")?,
+                tenant: TenantId::from_uuid(row.try_get("tenant_id")?),
+                numbers: (row.try_get("low")?, row.try_get("high")?),
+                untold: row.try_get("untold")?,
+            })
+        })
+        .transpose()
+    }
+
+    async fn set_untold(&mut self, wanted: &Wanted, untold: i32) -> Result<(), Error> {
+        sqlx::query(q::SET_UNTOLD)
+            .bind(untold)
+            .bind(wanted.channel)
+            .bind(wanted.tenant.as_uuid())
+            .bind(wanted.numbers.0)
+            .bind(wanted.numbers.1)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -315,6 +342,35 @@ impl Store for PostgresStore {
             let mut tables = InTransaction(tx);
             let events = apply::announce(&mut tables, channel, tenant, numbers, stamp).await?;
             Ok(Flow::Commit(events))
+        })
+    }
+
+    async fn want(
+        &self,
+        channel: i64,
+        tenant: TenantId,
+        (low, high): (i32, i32),
+    ) -> Result<(), Error> {
+        write!(self.0, |tx| {
+            for statement in [q::SWALLOW, q::WANT] {
+                let query = sqlx::query(statement).bind(channel).bind(tenant.as_uuid());
+                query.bind(low).bind(high).execute(&mut *tx).await?;
+            }
+            Ok(Flow::Commit(()))
+        })
+    }
+
+    async fn tell(&self, most: i32, stamp: &Stamp) -> Result<Option<usize>, Error> {
+        write!(self.0, |tx| {
+            let events = apply::tell(&mut InTransaction(tx), most, stamp).await?;
+            Ok(Flow::Commit(events))
+        })
+    }
+
+    async fn tell_again(&self) -> Result<(), Error> {
+        bulk!(self.0, |tx| {
+            sqlx::query(q::TELL_AGAIN).execute(tx).await?;
+            Ok(Flow::Commit(()))
         })
     }
 

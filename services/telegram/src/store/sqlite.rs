@@ -5,18 +5,24 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Executor, Row as _, Sqlite};
+use sqlx::{Executor, QueryBuilder, Row as _, Sqlite};
 use touchstone_api::events::Event;
 use touchstone_store::sqlite::{Database, commit};
 use touchstone_store::{Error, Outbox, decode_id, encode_id, micros, outbox};
 use touchstone_types::TenantId;
 use uuid::Uuid;
 
-use super::apply::{self, Columns, Tables};
+mod sql;
+
+use self::sql as q;
+use super::apply::{self, Columns, Tables, Wanted};
 use super::{Channel, Mapped, PostKey, Stamp, Store, Stored, Told};
 use crate::domain::ledger::Digest;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Rows of one statement: each statement is a trip to the thread of its connection and back.
+const ROWS_AT_ONCE: usize = 100;
 
 /// What is known, in a SQLite file.
 #[derive(Clone, Debug)]
@@ -31,57 +37,6 @@ impl SqliteStore {
         Ok(Self(Database::open(uri, &MIGRATIONS).await?))
     }
 }
-
-const MEET: &str = "INSERT INTO channels (id, access_hash, title, username, pts, top)
-    VALUES (?, ?, ?, ?, 0, 0) ON CONFLICT (id) DO UPDATE SET
-    access_hash = excluded.access_hash, title = excluded.title, username = excluded.username";
-const CHANNEL: &str =
-    "SELECT id, access_hash, title, username, pts, top FROM channels WHERE id = ?";
-const SET_STATE: &str = "UPDATE channels SET pts = ?, top = ? WHERE id = ?";
-const DISTRUST: &str = "UPDATE channels SET pts = 0 WHERE id = ?";
-const UNCOVER: &str = "DELETE FROM coverage WHERE channel_id = ?";
-const FOLLOW: &str = "INSERT INTO followers (channel_id, tenant_id, created_at) VALUES (?, ?, ?)
-    ON CONFLICT DO NOTHING";
-const UNFOLLOW: &str = "DELETE FROM followers WHERE channel_id = ? AND tenant_id = ?";
-const FOLLOWERS: &str = "SELECT tenant_id FROM followers WHERE channel_id = ? ORDER BY tenant_id";
-const FOLLOWED: &str = "SELECT id, access_hash, title, username, pts, top FROM channels
-    WHERE id IN (SELECT channel_id FROM followers) ORDER BY id";
-const ROWS: &str =
-    "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
-    WHERE channel_id = ? AND id BETWEEN ? AND ? ORDER BY id";
-const ALBUM: &str =
-    "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
-    WHERE channel_id = ? AND grouped_id = ? ORDER BY id";
-const ANSWERED: &str = "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash
-    FROM messages WHERE channel_id = ? AND reply_to BETWEEN ? AND ? ORDER BY reply_to, id LIMIT ?";
-const PUT_ROW: &str = "INSERT OR REPLACE INTO messages
-    (channel_id, id, kind, revision, grouped_id, edited_at, body, hash, reply_to)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const PUT_REVISION: &str = "INSERT OR REPLACE INTO revisions
-    (channel_id, id, revision, body, replaced_at) VALUES (?, ?, ?, ?, ?)";
-const COVERAGE: &str = "SELECT low, high FROM coverage WHERE channel_id = ? ORDER BY low";
-const REMOVE_INTERVAL: &str = "DELETE FROM coverage WHERE channel_id = ? AND low = ?";
-const ADD_INTERVAL: &str = "INSERT INTO coverage (channel_id, low, high) VALUES (?, ?, ?)";
-const HASHES: &str = "SELECT id, revision, hash FROM messages
-    WHERE channel_id = ? AND id BETWEEN ? AND ? ORDER BY id";
-const BLOCKS: &str = "SELECT block, digest FROM blocks WHERE channel_id = ? ORDER BY block";
-const PUT_BLOCK: &str =
-    "INSERT OR REPLACE INTO blocks (channel_id, block, digest) VALUES (?, ?, ?)";
-const DOCUMENTS: &str = "SELECT message_id, digest FROM documents
-    WHERE channel_id = ? AND tenant_id = ? AND message_id BETWEEN ? AND ? ORDER BY message_id";
-const MAPPED: &str = "SELECT document_id, digest FROM documents
-    WHERE channel_id = ? AND message_id = ? AND tenant_id = ?";
-const MAP: &str = "INSERT OR REPLACE INTO documents
-    (channel_id, message_id, tenant_id, document_id, digest) VALUES (?, ?, ?, ?, ?)";
-const UNMAP: &str =
-    "DELETE FROM documents WHERE channel_id = ? AND message_id = ? AND tenant_id = ?";
-const HOLD: &str = "INSERT INTO leases (account, holder, until) VALUES (?1, ?2, ?3)
-    ON CONFLICT (account) DO UPDATE SET holder = excluded.holder, until = excluded.until
-    WHERE leases.holder = excluded.holder OR leases.until <= ?4";
-const KEEP_KEY: &str =
-    "INSERT OR REPLACE INTO keys (account, data_centre, sealed) VALUES (?, ?, ?)";
-const KEYS: &str = "SELECT data_centre, sealed FROM keys WHERE account = ? ORDER BY data_centre";
-const RELEASE: &str = "DELETE FROM leases WHERE account = ? AND holder = ?";
 
 fn channel(row: &SqliteRow) -> Result<Channel, Error> {
     Ok(Channel {
@@ -113,7 +68,7 @@ async fn find<'e>(
     executor: impl Executor<'e, Database = Sqlite>,
     id: i64,
 ) -> Result<Option<Channel>, Error> {
-    let row = sqlx::query(CHANNEL)
+    let row = sqlx::query(q::CHANNEL)
         .bind(id)
         .fetch_optional(executor)
         .await?;
@@ -124,7 +79,7 @@ async fn tenants<'e>(
     executor: impl Executor<'e, Database = Sqlite>,
     channel: i64,
 ) -> Result<Vec<TenantId>, Error> {
-    let query = sqlx::query(FOLLOWERS).bind(channel);
+    let query = sqlx::query(q::FOLLOWERS).bind(channel);
     let rows = query.fetch_all(executor).await?;
     rows.iter()
         .map(|row| decode_id(row.try_get("tenant_id")?))
@@ -137,7 +92,7 @@ async fn rows<'e>(
     low: i32,
     high: i32,
 ) -> Result<Vec<Stored>, Error> {
-    let query = sqlx::query(ROWS).bind(channel).bind(low).bind(high);
+    let query = sqlx::query(q::ROWS).bind(channel).bind(low).bind(high);
     query
         .fetch_all(executor)
         .await?
@@ -150,7 +105,7 @@ async fn intervals<'e>(
     executor: impl Executor<'e, Database = Sqlite>,
     channel: i64,
 ) -> Result<Vec<(i32, i32)>, Error> {
-    Ok(sqlx::query_as(COVERAGE)
+    Ok(sqlx::query_as(q::COVERAGE)
         .bind(channel)
         .fetch_all(executor)
         .await?)
@@ -165,7 +120,7 @@ impl Tables for InTransaction<'_> {
     }
 
     async fn set_state(&mut self, id: i64, pts: i32, top: i32) -> Result<(), Error> {
-        let query = sqlx::query(SET_STATE).bind(pts).bind(top).bind(id);
+        let query = sqlx::query(q::SET_STATE).bind(pts).bind(top).bind(id);
         query.execute(&mut *self.0).await?;
         Ok(())
     }
@@ -179,7 +134,7 @@ impl Tables for InTransaction<'_> {
     }
 
     async fn album(&mut self, channel: i64, grouped_id: i64) -> Result<Vec<Stored>, Error> {
-        let query = sqlx::query(ALBUM).bind(channel).bind(grouped_id);
+        let query = sqlx::query(q::ALBUM).bind(channel).bind(grouped_id);
         let rows = query.fetch_all(&mut *self.0).await?;
         rows.iter().map(stored).collect()
     }
@@ -191,25 +146,29 @@ impl Tables for InTransaction<'_> {
         high: i32,
         limit: i32,
     ) -> Result<Vec<Stored>, Error> {
-        let query = sqlx::query(ANSWERED).bind(channel).bind(low).bind(high);
+        let query = sqlx::query(q::ANSWERED).bind(channel).bind(low).bind(high);
         let found = query.bind(limit).fetch_all(&mut *self.0).await?;
         found.iter().map(stored).collect()
     }
 
-    async fn put_row(&mut self, channel: i64, columns: &Columns<'_>) -> Result<(), Error> {
-        let row = columns.row;
-        sqlx::query(PUT_ROW)
-            .bind(channel)
-            .bind(row.id)
-            .bind(columns.kind)
-            .bind(row.revision)
-            .bind(row.grouped_id)
-            .bind(row.edited_at)
-            .bind(columns.body.as_deref())
-            .bind(columns.hash.as_slice())
-            .bind(row.reply_to)
-            .execute(&mut *self.0)
-            .await?;
+    async fn put_rows(&mut self, channel: i64, rows: &[Columns<'_>]) -> Result<(), Error> {
+        for some in rows.chunks(ROWS_AT_ONCE) {
+            let mut query = QueryBuilder::<Sqlite>::new(q::PUT_ROWS);
+            query.push_values(some, |mut values, columns| {
+                let row = columns.row;
+                values
+                    .push_bind(channel)
+                    .push_bind(row.id)
+                    .push_bind(columns.kind)
+                    .push_bind(row.revision)
+                    .push_bind(row.grouped_id)
+                    .push_bind(row.edited_at)
+                    .push_bind(columns.body.as_deref())
+                    .push_bind(columns.hash.as_slice())
+                    .push_bind(row.reply_to);
+            });
+            query.build().execute(&mut *self.0).await?;
+        }
         Ok(())
     }
 
@@ -221,7 +180,7 @@ impl Tables for InTransaction<'_> {
         body: &str,
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        sqlx::query(PUT_REVISION)
+        sqlx::query(q::PUT_REVISION)
             .bind(channel)
             .bind(id)
             .bind(revision)
@@ -237,13 +196,16 @@ impl Tables for InTransaction<'_> {
     }
 
     async fn remove_interval(&mut self, channel: i64, low: i32) -> Result<(), Error> {
-        let query = sqlx::query(REMOVE_INTERVAL).bind(channel).bind(low);
+        let query = sqlx::query(q::REMOVE_INTERVAL).bind(channel).bind(low);
         query.execute(&mut *self.0).await?;
         Ok(())
     }
 
     async fn add_interval(&mut self, channel: i64, low: i32, high: i32) -> Result<(), Error> {
-        let query = sqlx::query(ADD_INTERVAL).bind(channel).bind(low).bind(high);
+        let query = sqlx::query(q::ADD_INTERVAL)
+            .bind(channel)
+            .bind(low)
+            .bind(high);
         query.execute(&mut *self.0).await?;
         Ok(())
     }
@@ -254,7 +216,7 @@ impl Tables for InTransaction<'_> {
         low: i32,
         high: i32,
     ) -> Result<Vec<(i32, i32, Digest)>, Error> {
-        let query = sqlx::query(HASHES).bind(channel).bind(low).bind(high);
+        let query = sqlx::query(q::HASHES).bind(channel).bind(low).bind(high);
         let rows = query.fetch_all(&mut *self.0).await?;
         rows.iter()
             .map(|row| {
@@ -265,7 +227,7 @@ impl Tables for InTransaction<'_> {
     }
 
     async fn put_block(&mut self, channel: i64, block: i32, digest: &Digest) -> Result<(), Error> {
-        let query = sqlx::query(PUT_BLOCK).bind(channel).bind(block);
+        let query = sqlx::query(q::PUT_BLOCK).bind(channel).bind(block);
         query.bind(digest.as_slice()).execute(&mut *self.0).await?;
         Ok(())
     }
@@ -277,7 +239,7 @@ impl Tables for InTransaction<'_> {
         low: i32,
         high: i32,
     ) -> Result<Vec<(i32, String)>, Error> {
-        Ok(sqlx::query_as(DOCUMENTS)
+        Ok(sqlx::query_as(q::DOCUMENTS)
             .bind(channel)
             .bind(encode_id(tenant.as_uuid()))
             .bind(low)
@@ -289,6 +251,31 @@ impl Tables for InTransaction<'_> {
     async fn append(&mut self, event: &Event) -> Result<(), Error> {
         outbox::append(&mut *self.0, event).await
     }
+
+    async fn wanted(&mut self) -> Result<Option<Wanted>, Error> {
+        let row = sqlx::query(q::WANTED).fetch_optional(&mut *self.0).await?;
+        row.map(|row| {
+            Ok(Wanted {
+                channel: row.try_get("channel_id")?,
+                tenant: decode_id(row.try_get("tenant_id")?)?,
+                numbers: (row.try_get("low")?, row.try_get("high")?),
+                untold: row.try_get("untold")?,
+            })
+        })
+        .transpose()
+    }
+
+    async fn set_untold(&mut self, wanted: &Wanted, untold: i32) -> Result<(), Error> {
+        sqlx::query(q::SET_UNTOLD)
+            .bind(untold)
+            .bind(wanted.channel)
+            .bind(encode_id(wanted.tenant.as_uuid()))
+            .bind(wanted.numbers.0)
+            .bind(wanted.numbers.1)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -299,7 +286,7 @@ impl Store for SqliteStore {
 
     async fn meet(&self, channel: &Channel) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
-        sqlx::query(MEET)
+        sqlx::query(q::MEET)
             .bind(channel.id)
             .bind(channel.access_hash)
             .bind(&channel.title)
@@ -320,7 +307,7 @@ impl Store for SqliteStore {
         at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
-        let done = sqlx::query(FOLLOW)
+        let done = sqlx::query(q::FOLLOW)
             .bind(channel)
             .bind(encode_id(tenant.as_uuid()))
             .bind(micros(at))
@@ -332,7 +319,7 @@ impl Store for SqliteStore {
 
     async fn unfollow(&self, channel: i64, tenant: TenantId) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
-        let query = sqlx::query(UNFOLLOW).bind(channel);
+        let query = sqlx::query(q::UNFOLLOW).bind(channel);
         let query = query.bind(encode_id(tenant.as_uuid()));
         let done = query.execute(&mut *tx).await?;
         commit(tx).await?;
@@ -344,7 +331,7 @@ impl Store for SqliteStore {
     }
 
     async fn followed(&self) -> Result<Vec<Channel>, Error> {
-        let rows = sqlx::query(FOLLOWED).fetch_all(self.0.read()).await?;
+        let rows = sqlx::query(q::FOLLOWED).fetch_all(self.0.read()).await?;
         rows.iter().map(channel).collect()
     }
 
@@ -369,9 +356,37 @@ impl Store for SqliteStore {
         Ok(events)
     }
 
+    async fn want(
+        &self,
+        channel: i64,
+        tenant: TenantId,
+        (low, high): (i32, i32),
+    ) -> Result<(), Error> {
+        let mut tx = self.0.begin().await?;
+        for statement in [q::SWALLOW, q::WANT] {
+            let query = sqlx::query(statement).bind(channel);
+            let query = query.bind(encode_id(tenant.as_uuid())).bind(low).bind(high);
+            query.execute(&mut *tx).await?;
+        }
+        commit(tx).await
+    }
+
+    async fn tell(&self, most: i32, stamp: &Stamp) -> Result<Option<usize>, Error> {
+        let mut tx = self.0.begin().await?;
+        let events = apply::tell(&mut InTransaction(&mut tx), most, stamp).await?;
+        commit(tx).await?;
+        Ok(events)
+    }
+
+    async fn tell_again(&self) -> Result<(), Error> {
+        let mut tx = self.0.begin().await?;
+        sqlx::query(q::TELL_AGAIN).execute(&mut *tx).await?;
+        commit(tx).await
+    }
+
     async fn distrust(&self, channel: i64) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
-        for statement in [DISTRUST, UNCOVER] {
+        for statement in [q::DISTRUST, q::UNCOVER] {
             sqlx::query(statement)
                 .bind(channel)
                 .execute(&mut *tx)
@@ -389,7 +404,7 @@ impl Store for SqliteStore {
     }
 
     async fn blocks(&self, channel: i64) -> Result<Vec<(i32, Digest)>, Error> {
-        let query = sqlx::query(BLOCKS).bind(channel);
+        let query = sqlx::query(q::BLOCKS).bind(channel);
         let rows = query.fetch_all(self.0.read()).await?;
         rows.iter()
             .map(|row| {
@@ -402,7 +417,7 @@ impl Store for SqliteStore {
     }
 
     async fn mapped(&self, key: PostKey) -> Result<Option<Mapped>, Error> {
-        let row = sqlx::query(MAPPED)
+        let row = sqlx::query(q::MAPPED)
             .bind(key.channel)
             .bind(key.message)
             .bind(encode_id(key.tenant.as_uuid()))
@@ -419,7 +434,7 @@ impl Store for SqliteStore {
 
     async fn map(&self, key: PostKey, mapped: Option<&Mapped>) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
-        let query = sqlx::query(if mapped.is_some() { MAP } else { UNMAP });
+        let query = sqlx::query(if mapped.is_some() { q::MAP } else { q::UNMAP });
         let mut query = query
             .bind(key.channel)
             .bind(key.message)
@@ -441,7 +456,7 @@ impl Store for SqliteStore {
         time: Duration,
     ) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
-        let done = sqlx::query(HOLD)
+        let done = sqlx::query(q::HOLD)
             .bind(account)
             .bind(encode_id(&holder))
             .bind(micros(now + time))
@@ -454,20 +469,22 @@ impl Store for SqliteStore {
 
     async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
-        let query = sqlx::query(RELEASE).bind(account).bind(encode_id(&holder));
+        let query = sqlx::query(q::RELEASE)
+            .bind(account)
+            .bind(encode_id(&holder));
         query.execute(&mut *tx).await?;
         commit(tx).await
     }
 
     async fn keep_key(&self, account: &str, dc: i32, sealed: &[u8]) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
-        let query = sqlx::query(KEEP_KEY).bind(account).bind(dc).bind(sealed);
+        let query = sqlx::query(q::KEEP_KEY).bind(account).bind(dc).bind(sealed);
         query.execute(&mut *tx).await?;
         commit(tx).await
     }
 
     async fn keys(&self, account: &str) -> Result<Vec<(i32, Vec<u8>)>, Error> {
-        let query = sqlx::query_as(KEYS).bind(account);
+        let query = sqlx::query_as(q::KEYS).bind(account);
         Ok(query.fetch_all(self.0.read()).await?)
     }
 

@@ -63,6 +63,11 @@ impl Shelf {
         self.0.lock().unwrap().failures = times;
     }
 
+    /// Whether anything failed since it was told to fail without end.
+    fn was_asked(&self) -> bool {
+        self.0.lock().unwrap().failures < u32::MAX
+    }
+
     fn answer(&self, headers: &HeaderMap, id: Option<String>, document: Value) -> Response {
         let mut inner = self.0.lock().unwrap();
         let key = headers["idempotency-key"].to_str().unwrap().to_owned();
@@ -320,4 +325,25 @@ async fn what_a_process_took_to_its_end_with_it_becomes_documents_after_the_next
     shelf.fail(0);
     let all = || expected(&scene, usize::MAX, &Posts::new());
     shelved(&shelf, all, "started again").await;
+}
+
+#[tokio::test]
+async fn parsed_posts_that_a_process_took_to_its_end_become_documents_after_the_next_start() {
+    let shelf = Shelf::default();
+    let scene = Scene::with(world(), |_| {}, Some(shelf.router())).await;
+    shelf.fail(u32::MAX);
+    let seen = posts(&scene).into_iter().rev().take(200).collect();
+    scene.parsed("durov", 120).await;
+    let outbox = scene.store().await.outbox();
+    for _ in 0..3_000 {
+        // All of it was told in one transaction.
+        if shelf.was_asked() && outbox.backlog().await.unwrap() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(shelf.was_asked() && shelf.texts().is_empty());
+    let scene = Box::pin(scene.restart()).await;
+    shelf.fail(0);
+    shelved(&shelf, || expected(&scene, 120, &seen), "started again").await;
 }

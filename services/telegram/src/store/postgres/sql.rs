@@ -49,11 +49,15 @@ statements! {
     ANSWERED [CHANNEL_ID, "10", "20", "500"] =
         "SELECT id, kind, revision, grouped_id, reply_to, edited_at, body, hash FROM messages
          WHERE channel_id = $1 AND reply_to BETWEEN $2 AND $3 ORDER BY reply_to, id LIMIT $4";
-    /// A number as it is now.
-    PUT_ROW [CHANNEL_ID, "10", "'post'", "1", "NULL", "NULL", "'{}'", "'\\x00'::bytea", "9"] =
+    /// Numbers as they are now.
+    PUT_ROWS [
+        CHANNEL_ID, "ARRAY[10]", "ARRAY['post']", "ARRAY[1]", "ARRAY[NULL::bigint]",
+        "ARRAY[NULL::int]", "ARRAY['{}']", "ARRAY['\\x00'::bytea]", "ARRAY[9]",
+    ] =
         "INSERT INTO messages
          (channel_id, id, kind, revision, grouped_id, edited_at, body, hash, reply_to)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         SELECT $1, * FROM unnest($2::int[], $3::text[], $4::int[], $5::bigint[], $6::int[],
+         $7::text[], $8::bytea[], $9::int[])
          ON CONFLICT ON CONSTRAINT messages_pk DO UPDATE SET kind = excluded.kind,
          revision = excluded.revision, grouped_id = excluded.grouped_id,
          edited_at = excluded.edited_at, body = excluded.body, hash = excluded.hash,
@@ -86,6 +90,23 @@ statements! {
     DOCUMENTS [CHANNEL_ID, TENANT, "10", "20"] =
         "SELECT message_id, digest FROM documents WHERE channel_id = $1 AND tenant_id = $2
          AND message_id BETWEEN $3 AND $4 ORDER BY message_id";
+    /// What is wanted inside of something that is wanted now.
+    SWALLOW [CHANNEL_ID, TENANT, "10", "20"] =
+        "DELETE FROM wanted WHERE channel_id = $1 AND tenant_id = $2 AND low >= $3 AND high <= $4";
+    /// Posts that a tenant wants as documents.
+    WANT [CHANNEL_ID, "gen_random_uuid()", "10", "20"] =
+        "INSERT INTO wanted (channel_id, tenant_id, low, high, untold) VALUES ($1, $2, $3, $4, $4)
+         ON CONFLICT ON CONSTRAINT wanted_pk DO UPDATE SET untold = excluded.untold";
+    /// What is told next.
+    WANTED [] =
+        "SELECT channel_id, tenant_id, low, high, untold FROM wanted
+         WHERE untold >= low ORDER BY untold - low LIMIT 1 FOR UPDATE SKIP LOCKED";
+    /// How far it was told.
+    SET_UNTOLD ["1", CHANNEL_ID, TENANT, "10", "20"] =
+        "UPDATE wanted SET untold = $1
+         WHERE channel_id = $2 AND tenant_id = $3 AND low = $4 AND high = $5";
+    /// Everything is told again.
+    TELL_AGAIN [] whole "the start tells it all" = "UPDATE wanted SET untold = high";
     /// The document of a post.
     MAPPED [CHANNEL_ID, "10", TENANT] =
         "SELECT document_id, digest FROM documents
@@ -133,6 +154,9 @@ pub(super) const FILL: &[&str] = &[
     "INSERT INTO blocks SELECT n, 0, '\\x00'::bytea FROM generate_series(1, $1 / 1000 + 1) AS n",
     "INSERT INTO documents SELECT n / 100 + 1, n % 100 * 10, md5((n / 100 + 1)::text)::uuid,
             gen_random_uuid(), 'digest'
+     FROM generate_series(1, $1 / 10) AS n",
+    "INSERT INTO wanted SELECT n / 100 + 1, md5((n / 100 + 1)::text)::uuid, n % 100 * 10,
+            n % 100 * 10 + 9, n % 100 * 10 - CASE WHEN n % 50 = 0 THEN -9 ELSE 1 END
      FROM generate_series(1, $1 / 10) AS n",
     "INSERT INTO keys SELECT 'account ' || n / 5, n % 5, '\\x00'::bytea
      FROM generate_series(1, $1 / 10) AS n",

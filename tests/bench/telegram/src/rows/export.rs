@@ -79,9 +79,12 @@ async fn service(
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        let seconds = started.elapsed().as_secs_f64();
+        anyhow::Ok((exports, started.elapsed().as_secs_f64()))
+    };
+    let work = async {
+        let worked = work.await;
         done.store(true, Ordering::Relaxed);
-        anyhow::Ok((exports, seconds))
+        worked
     };
     let (memory, worked) = tokio::join!(memory, work);
     let (exports, seconds) = worked?;
