@@ -1,6 +1,6 @@
 //! What the numbers of a channel stand for, and what follows when Telegram tells more of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 use touchstone_api::events::TelegramText;
@@ -132,11 +132,15 @@ impl Row {
 /// What has to be written when Telegram tells `told`, says that `deleted` are gone, and that what lies
 /// between the numbers of `truth` is `told` and nothing else. `known` are the present rows of all
 /// these numbers.
+///
+/// The last word counts, in the order in which Telegram was asked. The dates of edits decide nothing:
+/// they are of clocks that are set, and of seconds, in which a post may be edited twice.
 pub fn plan(known: &Rows, told: Vec<Row>, deleted: &[i32], truth: Option<(i32, i32)>) -> Plan {
     let mut plan = Plan::default();
-    let mut seen = std::collections::BTreeSet::new();
-    for mut row in told {
-        if deleted.contains(&row.id) || !seen.insert(row.id) {
+    let told: Rows = told.into_iter().map(|row| (row.id, row)).collect();
+    let seen: BTreeSet<i32> = told.keys().copied().collect();
+    for mut row in told.into_values() {
+        if deleted.contains(&row.id) {
             continue;
         }
         let Some(before) = known.get(&row.id) else {
@@ -152,22 +156,16 @@ pub fn plan(known: &Rows, told: Vec<Row>, deleted: &[i32], truth: Option<(i32, i
                 // Views grew; that is no revision.
                 plan.rows.push(row);
             }
-        } else if row.edited_at.unwrap_or(i32::MAX) >= before.edited_at.unwrap_or_default() {
+        } else {
             row.revision += 1;
             plan.replace(before, row);
         }
     }
-    let told = &seen;
-    let vanished = truth.into_iter().flat_map(|(low, high)| {
-        let rows = if low <= high {
-            Some(known.range(low..=high))
-        } else {
-            None
-        };
-        let rows = rows.into_iter().flatten();
-        rows.map(|(id, _)| *id).filter(move |id| !told.contains(id))
-    });
-    for id in deleted.iter().copied().chain(vanished) {
+    let spans = truth.into_iter().filter(|(low, high)| low <= high);
+    let held = spans.flat_map(|(low, high)| known.range(low..=high).map(|(id, _)| *id));
+    let vanished = held.filter(|id| !seen.contains(id));
+    let gone: BTreeSet<i32> = deleted.iter().copied().chain(vanished).collect();
+    for id in gone {
         match known.get(&id) {
             Some(before) if before.kind != Kind::Deleted => {
                 let gone = Row {

@@ -121,6 +121,7 @@ impl Mirror {
             covered: vec![(last, first)],
             // 0 means that nothing was read.
             pts: Some(page.pts.max(1)),
+            since: Some(channel.pts),
             ..rows(page.entries)
         };
         self.take(channel.id, &told).await
@@ -139,6 +140,7 @@ impl Mirror {
         let told = Told {
             truth: Some((last, high)),
             covered: vec![(last, high)],
+            since: Some(channel.pts),
             ..rows(page.entries)
         };
         self.take(channel.id, &told).await
@@ -207,6 +209,7 @@ impl Mirror {
         let numbers = numbers.chain(told.deleted.iter().copied());
         told.covered = numbers.map(|id| (id, id)).collect();
         told.pts = Some(difference.pts);
+        told.since = Some(channel.pts);
         self.take(channel.id, &told).await?;
         // A state that does not move would be asked for without end.
         Ok(!difference.r#final && difference.pts > channel.pts)

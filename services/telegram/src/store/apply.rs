@@ -154,6 +154,9 @@ pub(super) async fn apply(
     let Some(state) = tables.channel(channel).await? else {
         return Ok(0);
     };
+    if told.since.is_some_and(|since| since != state.pts) {
+        return Ok(0);
+    }
     let followers = tables.followers(channel).await?;
     let (spans, mut before) = known(tables, channel, told).await?;
     if !followers.is_empty() {

@@ -253,6 +253,29 @@ async fn coverage_grows_together(world: World) {
     assert!(world.store.coverage(CHANNEL).await.unwrap().is_empty());
 }
 
+async fn what_was_asked_for_in_another_state_is_not_taken(world: World) {
+    let told = |text: &str, since, pts| Told {
+        since,
+        pts,
+        covered: vec![(1, 1)],
+        ..posts([row(1, text)])
+    };
+    world.told(told("first", Some(0), Some(10))).await;
+    world.told(told("changed", Some(10), Some(11))).await;
+    // An instance that lost the account meanwhile comes with what it read before.
+    for late in [
+        told("first", Some(10), None),
+        told("first", Some(0), Some(10)),
+    ] {
+        assert_eq!(world.told(late).await, 0);
+        assert_eq!(world.rows().await[0].post.as_ref().unwrap().text, "changed");
+        let known = world.store.channel(CHANNEL).await.unwrap().unwrap();
+        assert_eq!(known.pts, 11);
+    }
+    world.told(told("again", Some(11), None)).await;
+    assert_eq!(world.rows().await[0].post.as_ref().unwrap().text, "again");
+}
+
 async fn a_tenant_is_told_of_what_its_documents_lack(world: World) {
     let album = |id, text| Row {
         grouped_id: Some(5),
@@ -514,6 +537,7 @@ macro_rules! contract {
             contract!(@tests $uri; a_channel_keeps_its_state_when_it_is_met_again,
                 followers_come_and_go, followers_are_told_of_what_changed_and_of_nothing_else,
                 what_a_page_does_not_hold_is_gone, coverage_grows_together,
+                what_was_asked_for_in_another_state_is_not_taken,
                 a_tenant_is_told_of_what_its_documents_lack, an_account_has_one_holder_at_a_time,
                 what_is_told_twice_is_written_once, many_rows_are_written_as_they_are,
                 what_a_tenant_wants_is_told_bit_by_bit,

@@ -58,6 +58,9 @@ pub struct Told {
     pub covered: Vec<(i32, i32)>,
     /// State that it leads to.
     pub pts: Option<i32>,
+    /// State that was stored when it was asked for. With another one stored meanwhile it may be
+    /// older than what is known, and is not taken.
+    pub since: Option<i32>,
 }
 
 /// A number as it is stored, with the hash that was stored beside it.
@@ -128,7 +131,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn followed(&self) -> Result<Vec<Channel>, Error>;
 
     /// Takes what Telegram told, tells the followers what changed through the outbox, all in one
-    /// transaction. Repeating changes nothing. Tells how many events were appended.
+    /// transaction. Repeating changes nothing, nor does what was asked for in another state than the
+    /// present one. Tells how many events were appended.
     async fn apply(&self, channel: i64, told: &Told, stamp: &Stamp) -> Result<usize, Error>;
 
     /// Tells one tenant through the outbox of the posts between two numbers, as far as its documents

@@ -139,6 +139,26 @@ async fn what_the_updates_lose_is_found() {
 }
 
 #[tokio::test]
+async fn an_edit_counts_whatever_the_clock_over_there_says() {
+    let scene = Scene::start().await;
+    follow(&scene).await;
+    in_step(&scene, "history").await;
+    for (seconds, text) in [(3_600, "in an hour"), (-3_600, "an hour ago")] {
+        scene.arm(Fault::ClockSkew { seconds }, None, 0, 1);
+        // A call meets it.
+        let path = format!("/channels/{DUROV}/messages?limit=1");
+        let answer = scene.client.get(&path).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(
+            scene.simulator.fired()["clock_skew"],
+            1 + u64::from(seconds < 0)
+        );
+        scene.simulator.edit(DUROV, 400, text);
+        in_step(&scene, text).await;
+    }
+}
+
+#[tokio::test]
 async fn changes_that_nobody_can_tell_any_more_are_found_by_reading_again() {
     for too_long in [TooLong::Limit, TooLong::Behind { changes: 30 }] {
         let mut scenario = world();
