@@ -1,7 +1,7 @@
 //! The folder of exports: files appear whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,8 +15,8 @@ pub struct Exports(PathBuf);
 
 /// An export that is being written. Dropping it removes what was written so far.
 ///
-/// The number of posts stands before them and is known only at the end, so the posts go to two
-/// temporary files, and the whole files are put together from these.
+/// The number of posts stands before them and is known only at the end. The number that is expected is
+/// written; when there were fewer, the files are put together anew.
 #[derive(Debug)]
 pub struct Export {
     folder: PathBuf,
@@ -24,15 +24,19 @@ pub struct Export {
     at: DateTime<Utc>,
     json: Part,
     text: Part,
+    expected: usize,
     total: usize,
     buffer: String,
 }
 
+/// A file under a temporary name.
 #[derive(Debug)]
 struct Part {
     name: String,
-    body: BufWriter<File>,
+    file: BufWriter<File>,
     temporary: tempfile::TempPath,
+    /// Bytes before the posts.
+    head: u64,
 }
 
 impl Exports {
@@ -46,32 +50,21 @@ impl Exports {
         Ok(Self(folder))
     }
 
-    /// Begins an export of a channel's posts.
+    /// Begins an export of a channel's posts, of which so many are `expected`.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn begin(&self, channel: &str, at: DateTime<Utc>) -> io::Result<Export> {
+    pub fn begin(&self, channel: &str, at: DateTime<Utc>, expected: usize) -> io::Result<Export> {
         let ExportFiles { json, txt } = export::names(channel, at);
         Ok(Export {
-            json: self.part(json)?,
-            text: self.part(txt)?,
+            json: Part::begin(&self.0, json, &Json::head(channel, at, expected))?,
+            text: Part::begin(&self.0, txt, &Text::head(channel, at, expected))?,
             folder: self.0.clone(),
             channel: channel.to_owned(),
             at,
+            expected,
             total: 0,
             buffer: String::new(),
-        })
-    }
-
-    fn part(&self, name: String) -> io::Result<Part> {
-        let (file, temporary) = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(&self.0)?
-            .into_parts();
-        Ok(Part {
-            name,
-            body: BufWriter::with_capacity(1 << 18, file),
-            temporary,
         })
     }
 
@@ -133,30 +126,31 @@ impl Export {
         for post in posts {
             self.buffer.clear();
             Json::post(post, self.total == 0, &mut self.buffer);
-            self.json.body.write_all(self.buffer.as_bytes())?;
+            self.json.file.write_all(self.buffer.as_bytes())?;
             self.buffer.clear();
             Text::post(post, &mut self.buffer);
-            self.text.body.write_all(self.buffer.as_bytes())?;
+            self.text.file.write_all(self.buffer.as_bytes())?;
             self.total += 1;
         }
         Ok(())
     }
 
-    /// Puts the files together and lets them appear under their names.
+    /// Ends the files and lets them appear under their names.
     ///
     /// # Errors
     /// Those of the file system; then no file appears.
-    pub fn finish(self) -> io::Result<ExportFiles> {
-        let (head, tail) = (
-            Json::head(&self.channel, self.at, self.total),
-            Json::tail(self.total == 0),
-        );
-        let text = Text::head(&self.channel, self.at, self.total);
-        let json = whole(&self.folder, self.json, &head, tail)?;
-        let txt = whole(&self.folder, self.text, &text, "")?;
+    pub fn finish(mut self) -> io::Result<ExportFiles> {
+        if self.total != self.expected {
+            let json = Json::head(&self.channel, self.at, self.total);
+            let text = Text::head(&self.channel, self.at, self.total);
+            self.json = self.json.anew(&self.folder, &json)?;
+            self.text = self.text.anew(&self.folder, &text)?;
+        }
+        let json = self.json.end(Json::tail(self.total == 0))?;
+        let text = self.text.end("")?;
         let files = ExportFiles {
             json: appear(&self.folder, json)?,
-            txt: appear(&self.folder, txt)?,
+            txt: appear(&self.folder, text)?,
         };
         // The names are part of the folder.
         File::open(&self.folder)?.sync_all()?;
@@ -164,25 +158,42 @@ impl Export {
     }
 }
 
-/// A whole file under a temporary name, on the disk.
-fn whole(
-    folder: &Path,
-    part: Part,
-    head: &str,
-    tail: &str,
-) -> io::Result<(String, tempfile::NamedTempFile)> {
-    part.body
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
-    let mut body = File::open(&part.temporary)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".part-")
-        .tempfile_in(folder)?;
-    file.write_all(head.as_bytes())?;
-    io::copy(&mut body, file.as_file_mut())?;
-    file.write_all(tail.as_bytes())?;
-    file.as_file().sync_all()?;
-    Ok((part.name, file))
+impl Part {
+    fn begin(folder: &Path, name: String, head: &str) -> io::Result<Self> {
+        let (file, temporary) = tempfile::Builder::new()
+            .prefix(".part-")
+            .tempfile_in(folder)?
+            .into_parts();
+        let mut file = BufWriter::with_capacity(1 << 18, file);
+        file.write_all(head.as_bytes())?;
+        Ok(Self {
+            name,
+            file,
+            temporary,
+            head: head.len() as u64,
+        })
+    }
+
+    /// The same posts behind another head.
+    fn anew(self, folder: &Path, head: &str) -> io::Result<Self> {
+        let mut new = Self::begin(folder, self.name, head)?;
+        let file = self.file.into_inner();
+        file.map_err(io::IntoInnerError::into_error)?;
+        let mut posts = File::open(&self.temporary)?;
+        posts.seek(SeekFrom::Start(self.head))?;
+        io::copy(&mut posts, &mut new.file)?;
+        Ok(new)
+    }
+
+    /// The whole file, on the disk, and its name.
+    fn end(mut self, tail: &str) -> io::Result<(String, tempfile::NamedTempFile)> {
+        self.file.write_all(tail.as_bytes())?;
+        let file = self.file.into_inner();
+        let file = file.map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        let file = tempfile::NamedTempFile::from_parts(file, self.temporary);
+        Ok((self.name, file))
+    }
 }
 
 /// Renames a file to its name; one of the same second is not overwritten but numbered.
@@ -211,20 +222,58 @@ mod tests {
         "2026-01-31T20:05:13Z".parse().unwrap()
     }
 
+    fn post(message_id: i32) -> Post {
+        Post {
+            message_id,
+            channel_id: 1,
+            channel_title: "Durov".into(),
+            channel_username: None,
+            text: "text".into(),
+            date: "2026-01-07T09:55:48+00:00".into(),
+            sender_id: 1,
+            views: None,
+            forwards: None,
+            reply_to_msg_id: None,
+            media_type: None,
+            media_url: None,
+            sync_type: touchstone_api::telegram::SyncType::Realtime,
+        }
+    }
+
     #[test]
     fn an_export_that_is_dropped_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let exports = Exports::open(folder.path()).unwrap();
-        drop(exports.begin("durov", at()).unwrap());
+        drop(exports.begin("durov", at(), 0).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn fewer_posts_than_expected_make_the_same_files_as_if_nobody_had_expected_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::open(folder.path()).unwrap();
+        let made = |expected: usize| {
+            let mut export = exports.begin("durov", at(), expected).unwrap();
+            for id in [3, 2] {
+                export.push(&[post(id)]).unwrap();
+            }
+            let files = export.finish().unwrap();
+            let read = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+            (read(files.json), read(files.txt))
+        };
+        let expected = made(2);
+        assert!(expected.0.contains("\"total_posts\": 2,") && expected.1.contains(": 2\n"));
+        assert_eq!(made(10_000), expected);
+        assert_eq!(made(0), expected);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6);
     }
 
     #[test]
     fn exports_of_one_second_do_not_overwrite_each_other() {
         let folder = tempfile::tempdir().unwrap();
         let exports = Exports::open(folder.path()).unwrap();
-        let first = exports.begin("durov", at()).unwrap().finish().unwrap();
-        let second = exports.begin("durov", at()).unwrap().finish().unwrap();
+        let first = exports.begin("durov", at(), 0).unwrap().finish().unwrap();
+        let second = exports.begin("durov", at(), 0).unwrap().finish().unwrap();
         assert_eq!(first.json, "telegram_posts_durov_20260131_200513.json");
         assert_eq!(second.json, "telegram_posts_durov_20260131_200513_2.json");
         assert_eq!(exports.list().unwrap().len(), 4);

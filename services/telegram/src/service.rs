@@ -148,10 +148,10 @@ impl Telegram {
             Target::Name(name) => name.as_str().to_owned(),
             Target::Invite(_) => chat.username.clone().unwrap_or_else(|| chat.id.to_string()),
         };
-        let mut export = self.0.exports.begin(&channel, self.0.clock.now())?;
+        let (limit, mut before) = (limit as usize, 0);
+        let mut export = self.0.exports.begin(&channel, self.0.clock.now(), limit)?;
         let mut posts = Vec::new();
         self.mirror().meet(&chat).await?;
-        let (limit, mut before) = (limit as usize, 0);
         while posts.len() < limit {
             let most = limit - posts.len();
             let (last, read) = self.pages(&chat, before, most, deadline).await?;

@@ -1,6 +1,6 @@
 //! The export files, byte for byte as their readers expect them.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use chrono::{DateTime, Utc};
 use touchstone_api::telegram::{ExportFiles, Post};
@@ -81,7 +81,7 @@ impl Json {
         format!(
             "{{\n  \"parsed_at\": \"{}\",\n  \"channel\": \"{}\",\n  \"total_posts\": {total},\n  \"posts\": [",
             at.format("%Y-%m-%dT%H:%M:%S+00:00"),
-            escaped(channel),
+            Escaped(channel),
         )
     }
 
@@ -126,7 +126,7 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
-    fn raw(&mut self, name: &str, value: impl std::fmt::Display) {
+    fn raw(&mut self, name: &str, value: impl fmt::Display) {
         let comma = if self.first { "" } else { "," };
         self.first = false;
         let _ = write!(self.out, "{comma}\n      \"{name}\": {value}");
@@ -141,29 +141,36 @@ impl Field<'_> {
 
     fn text(&mut self, name: &str, value: Option<&str>) {
         match value {
-            Some(value) => self.raw(name, format_args!("\"{}\"", escaped(value))),
+            Some(value) => self.raw(name, format_args!("\"{}\"", Escaped(value))),
             None => self.raw(name, "null"),
         }
     }
 }
 
 /// Text inside of a JSON string: only what must be escaped is.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            letter if u32::from(letter) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", u32::from(letter));
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+        let mut rest = self.0;
+        while let Some(at) = rest.bytes().position(special) {
+            let (plain, tail) = rest.split_at(at);
+            // What must be escaped is one byte long.
+            let (letter, tail) = tail.split_at(1);
+            out.write_str(plain)?;
+            match letter {
+                "\"" => out.write_str("\\\"")?,
+                "\\" => out.write_str("\\\\")?,
+                "\n" => out.write_str("\\n")?,
+                "\r" => out.write_str("\\r")?,
+                "\t" => out.write_str("\\t")?,
+                _ => write!(out, "\\u{:04x}", letter.as_bytes()[0])?,
             }
-            letter => out.push(letter),
+            rest = tail;
         }
+        out.write_str(rest)
     }
-    out
 }
 
 #[cfg(test)]

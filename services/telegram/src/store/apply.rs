@@ -14,6 +14,9 @@ use super::{Channel, Stamp, Stored, Told, threads};
 use crate::domain::coverage::Coverage;
 use crate::domain::ledger::{self, Digest, Kind, Row, Rows, Texts};
 
+/// Gaps of a block that are read one by one; with more of them it is read whole.
+const GAPS: usize = 2;
+
 /// The tables inside of a transaction.
 #[async_trait]
 pub(super) trait Tables: Send {
@@ -158,15 +161,22 @@ pub(super) async fn apply(
         return Ok(0);
     }
     let followers = tables.followers(channel).await?;
-    let (spans, mut before) = known(tables, channel, told).await?;
+    let (spans, known) = known(tables, channel, told).await?;
+    let hash = |known: &Stored| (known.row.id, (known.row.revision, known.hash));
+    let mut hashes: Hashes = known.iter().map(hash).collect();
+    let mut before = by_number(known);
     if !followers.is_empty() {
+        let spans = spans.clone();
         threads::complete(tables, channel, spans, &told.rows, &mut before).await?;
     }
     let plan = ledger::plan(&before, told.rows.clone(), &told.deleted, told.truth);
     // Once each: a number may be told to be gone twice.
     let rows: BTreeMap<i32, &Row> = plan.rows.iter().map(|row| (row.id, row)).collect();
     let columns: Result<Vec<_>, _> = rows.into_values().map(Columns::new).collect();
-    tables.put_rows(channel, &columns?).await?;
+    let columns = columns?;
+    tables.put_rows(channel, &columns).await?;
+    let hash = |written: &Columns<'_>| (written.row.id, (written.row.revision, written.hash));
+    hashes.extend(columns.iter().map(hash));
     for (revision, post) in &plan.replaced {
         let body = json(post)?;
         tables
@@ -174,7 +184,7 @@ pub(super) async fn apply(
             .await?;
     }
     let numbers = plan.rows.iter().map(|row| row.id);
-    seal(tables, channel, numbers.collect()).await?;
+    seal(tables, channel, numbers, &spans, &hashes).await?;
     cover(tables, channel, &told.covered).await?;
     let top = told.rows.iter().map(|row| row.id).fold(state.top, i32::max);
     let pts = told.pts.unwrap_or(state.pts);
@@ -196,31 +206,55 @@ pub(super) async fn apply(
     Ok(changes.len() * followers.len())
 }
 
-/// The numbers that may change, and their present rows.
+/// The numbers that may change, and all their present rows.
 async fn known(
     tables: &mut dyn Tables,
     channel: i64,
     told: &Told,
-) -> Result<(Coverage, Rows), Error> {
+) -> Result<(Coverage, Vec<Stored>), Error> {
     let numbers = told.rows.iter().map(|row| row.id);
     let numbers = numbers.chain(told.deleted.iter().copied());
     let spans = numbers.map(|id| (id, id)).chain(told.truth);
     let spans = Coverage::from_intervals(spans);
-    let mut rows = Rows::new();
+    let mut rows = Vec::new();
     for (low, high) in spans.intervals() {
-        let found = tables.rows(channel, *low, *high).await?;
-        rows.extend(found.into_iter().map(|found| (found.row.id, found.row)));
+        rows.extend(tables.rows(channel, *low, *high).await?);
     }
     Ok((spans, rows))
 }
 
-/// Brings the digests of the numbers' blocks up to date.
-async fn seal(tables: &mut dyn Tables, channel: i64, numbers: Vec<i32>) -> Result<(), Error> {
-    let blocks: BTreeSet<i32> = numbers.into_iter().map(ledger::block_of).collect();
+fn by_number(stored: Vec<Stored>) -> Rows {
+    let rows = stored.into_iter().map(|stored| stored.row);
+    rows.map(|row| (row.id, row)).collect()
+}
+
+/// Revisions and hashes by number.
+type Hashes = BTreeMap<i32, (i32, Digest)>;
+
+/// Brings the digests of the numbers' blocks up to date. Of what lies in `spans`, `hashes` is all.
+async fn seal(
+    tables: &mut dyn Tables,
+    channel: i64,
+    numbers: impl Iterator<Item = i32>,
+    spans: &Coverage,
+    hashes: &Hashes,
+) -> Result<(), Error> {
+    let blocks: BTreeSet<i32> = numbers.map(ledger::block_of).collect();
     for block in blocks {
-        let low = block * ledger::BLOCK;
-        let hashes = tables.hashes(channel, low, low + ledger::BLOCK - 1).await?;
-        let digest = ledger::block(hashes);
+        let (low, high) = (block * ledger::BLOCK, (block + 1) * ledger::BLOCK - 1);
+        let mut unknown = spans.gaps(low, high);
+        if unknown.len() > GAPS {
+            unknown = vec![(low, high)];
+        }
+        let known = hashes.range(low..=high).map(|(id, hash)| (*id, *hash));
+        let mut rows: Hashes = known.collect();
+        for (low, high) in unknown {
+            let read = tables.hashes(channel, low, high).await?.into_iter();
+            rows.extend(read.map(|(id, revision, hash)| (id, (revision, hash))));
+        }
+        let rows = rows.into_iter();
+        let rows = rows.map(|(id, (revision, hash))| (id, revision, hash));
+        let digest = ledger::block(rows);
         tables.put_block(channel, block, &digest).await?;
     }
     Ok(())
@@ -270,7 +304,8 @@ pub(super) async fn announce(
         truth: Some((low, high)),
         ..Told::default()
     };
-    let (spans, mut rows) = known(tables, channel, &truth).await?;
+    let (spans, rows) = known(tables, channel, &truth).await?;
+    let mut rows = by_number(rows);
     threads::complete(tables, channel, spans, &[], &mut rows).await?;
     // Albums and threads may reach over the edge, but not everything there was looked at.
     let mut looked_at = Coverage::from_intervals(rows.keys().map(|id| (*id, *id)));

@@ -22,7 +22,7 @@ use crate::domain::ledger::Digest;
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Rows of one statement: each statement is a trip to the thread of its connection and back.
-const ROWS_AT_ONCE: usize = 100;
+const ROWS_AT_ONCE: usize = 250;
 
 /// What is known, in a SQLite file.
 #[derive(Clone, Debug)]

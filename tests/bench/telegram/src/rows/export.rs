@@ -131,11 +131,12 @@ async fn export(client: &Client, name: &str) -> anyhow::Result<String> {
     let request = client.http.post(format!("{}/channels/parse", client.base));
     let answer = request.json(&body).send().await?;
     let status = answer.status();
-    let text = answer.text().await?;
-    let whole = text.contains(&format!("\"total_parsed\":{EACH}"));
-    let end: String = text.chars().take(300).collect();
+    let body = answer.bytes().await?;
+    // How many there were, and the files, stand behind the posts.
+    let end = String::from_utf8_lossy(&body[body.len().saturating_sub(300)..]);
+    let whole = end.contains(&format!("\"total_parsed\":{EACH}"));
     anyhow::ensure!(status.is_success() && whole, "{name}: {status} {end}");
-    let (_, rest) = text.split_once("\"json\":\"").context("no file")?;
+    let (_, rest) = end.split_once("\"json\":\"").context("no file")?;
     let (file, _) = rest.split_once('"').context("no file")?;
     Ok(file.to_owned())
 }
