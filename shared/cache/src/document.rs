@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +10,10 @@ use redis::Script;
 
 use crate::Error;
 use crate::redis::Connection;
+
+/// No request waits for these values, but an operator does, who would not know whether a change that
+/// was not answered in time was made.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Replaces a value if it still has the version that the caller knows; 0 is none at all.
 const REPLACE: &str = r"
@@ -43,7 +48,7 @@ pub fn open(uri: &str, name: &str) -> Result<Arc<dyn Document>, Error> {
     if !crate::is_redis(uri) {
         return Err(Error::Uri(crate::scheme_of(uri)));
     }
-    let connection = Connection::open(uri)?;
+    let connection = Connection::open_patiently(uri, LEAST_TIMEOUT)?;
     let key = format!("{}:document:{name}", connection.options().prefix);
     Ok(Arc::new(RedisDocument {
         connection,
