@@ -1,6 +1,6 @@
 use whatlang::{Detector, Lang};
 
-use crate::stopwords::{STOPWORDS, contains};
+use crate::stopwords::{STOPWORDS, lists_with};
 use crate::word::{is_solitary, words};
 use crate::{Language, normalize};
 
@@ -16,29 +16,15 @@ const MIN_LETTERS: usize = 40;
 /// A short Latin text without any evidence is [`Language::En`] when it is plain ASCII and
 /// [`Language::Unknown`] otherwise.
 pub fn detect(text: &str) -> Language {
-    let sample = sample(text);
-    let scripts = Scripts::count(sample);
-    match scripts.dominant() {
-        Some(Script::Latin) => detect_latin(sample, scripts.latin),
-        Some(Script::Cyrillic) => {
-            if scripts.ukrainian * 50 > scripts.cyrillic {
-                Language::Uk
-            } else {
-                Language::Ru
-            }
-        }
-        Some(Script::Other(language)) => language,
-        None => Language::Unknown,
-    }
+    judge(sample(text)).0
 }
 
 /// The languages that a query may be in, most likely first, at least one: a few words are often
 /// not enough to tell, and stemming by each of them finds what stemming by one misses.
 pub fn detect_query(text: &str) -> Vec<Language> {
-    let first = detect(text);
+    let (first, votes) = judge(sample(text));
     let mut found = vec![first];
     if first.is_latin() {
-        let votes = vote(sample(text));
         found.extend(
             votes
                 .iter()
@@ -57,6 +43,22 @@ pub fn detect_query(text: &str) -> Vec<Language> {
     found
 }
 
+/// The language of a sample, and the votes if it was put to the vote.
+fn judge(sample: &str) -> (Language, Vec<(Language, usize)>) {
+    let scripts = Scripts::count(sample);
+    let language = match scripts.dominant() {
+        Some(Script::Latin) => {
+            let votes = vote(sample);
+            return (among_latin(sample, scripts.latin, &votes), votes);
+        }
+        Some(Script::Cyrillic) if scripts.ukrainian * 50 > scripts.cyrillic => Language::Uk,
+        Some(Script::Cyrillic) => Language::Ru,
+        Some(Script::Other(language)) => language,
+        None => Language::Unknown,
+    };
+    (language, Vec::new())
+}
+
 fn sample(text: &str) -> &str {
     let mut end = text.len().min(SAMPLE_BYTES);
     while !text.is_char_boundary(end) {
@@ -72,9 +74,8 @@ fn vote(sample: &str) -> Vec<(Language, usize)> {
         .map(|(language, _)| (*language, 0))
         .collect();
     for word in words(sample).take(SAMPLE_WORDS) {
-        let word = normalize(word.text);
-        for (vote, (_, list)) in votes.iter_mut().zip(STOPWORDS) {
-            vote.1 += usize::from(contains(list, &word));
+        for place in lists_with(&normalize(word.text)) {
+            votes[place].1 += 1;
         }
     }
     votes.retain(|vote| vote.0.is_latin() && vote.1 > 0);
@@ -82,8 +83,7 @@ fn vote(sample: &str) -> Vec<(Language, usize)> {
     votes
 }
 
-fn detect_latin(sample: &str, letters: usize) -> Language {
-    let votes = vote(sample);
+fn among_latin(sample: &str, letters: usize, votes: &[(Language, usize)]) -> Language {
     let lead = |at: usize| votes.get(at).map_or(0, |vote| vote.1);
     if lead(0) >= 2 && lead(0) * 2 >= lead(1) * 3 {
         return votes[0].0;

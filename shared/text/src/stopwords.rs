@@ -1,4 +1,18 @@
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::{Language, normalize};
+
+/// The languages that have a word among their function words: bit `n` stands for the `n`th list.
+static HOLDERS: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
+    let mut holders = HashMap::new();
+    for (place, (_, list)) in STOPWORDS.iter().enumerate() {
+        for word in *list {
+            *holders.entry(*word).or_default() |= 1 << place;
+        }
+    }
+    holders
+});
 
 /// Function words by language, each list sorted by bytes.
 pub(crate) static STOPWORDS: &[(Language, &[&str])] = &[
@@ -28,6 +42,12 @@ pub fn is_stopword(word: &str, language: Language) -> bool {
         .iter()
         .find(|(candidate, _)| *candidate == language)
         .is_some_and(|(_, list)| contains(list, &normalize(word)))
+}
+
+/// Places of the lists in [`STOPWORDS`] that a normalized word is in.
+pub(crate) fn lists_with(normalized: &str) -> impl Iterator<Item = usize> {
+    let holders = HOLDERS.get(normalized).copied().unwrap_or_default();
+    (0..STOPWORDS.len()).filter(move |place| holders & (1 << place) != 0)
 }
 
 pub(crate) fn contains(list: &[&str], normalized: &str) -> bool {
