@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, COOKIE, DATE, ETAG, EXPIRES, IF_NONE_MATCH, RANGE, SET_COOKIE,
-    VARY,
+    AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, EXPIRES, IF_NONE_MATCH, PRAGMA, RANGE,
+    SET_COOKIE, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
@@ -25,6 +25,11 @@ const OPTIONS: CacheOptions = CacheOptions {
     immutable_min_time_to_live: Duration::from_secs(0),
     ignore_cargo_cult: false,
 };
+
+/// Memory of a header without its value: hash, name, value and links of the map.
+const HEADER: usize = size_of::<(u64, HeaderName, HeaderValue, [usize; 4])>();
+/// Memory of a policy's own two maps, of a handful of headers each.
+const POLICY: usize = 2 * 8 * HEADER;
 
 /// A whole answer.
 #[derive(Debug)]
@@ -57,7 +62,9 @@ impl Entry {
         ttl: Duration,
         now: SystemTime,
     ) -> Self {
-        let mut headers = head.headers.clone();
+        // With room for what may be added below.
+        let mut headers = HeaderMap::with_capacity(head.headers.keys_len() + 2);
+        headers.extend(head.headers.clone());
         let policy = may_be_kept(head)
             .then(|| policy(request, head, ttl, now))
             .filter(CachePolicy::is_storable);
@@ -124,22 +131,16 @@ impl Entry {
         }
         let age = now.duration_since(self.stored).unwrap_or_default();
         if !age.is_zero() {
-            response
-                .headers_mut()
-                .insert(http::header::AGE, age.as_secs().into());
+            response.headers_mut().insert(AGE, age.as_secs().into());
         }
         response
     }
 
     /// Roughly what it takes in memory.
     pub fn size(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
-        // Once here, once in the policy.
-        size_of::<Self>() + 2 * headers + self.body.len()
+        let values: usize = self.headers.values().map(HeaderValue::len).sum();
+        let places = self.headers.capacity() * HEADER;
+        size_of::<Self>() + POLICY + places + values + self.body.len()
     }
 
     fn may_be_stale(&self, request: &Request<()>) -> bool {
@@ -210,25 +211,32 @@ fn policy(
 ) -> CachePolicy {
     let mut response = http::Response::new(());
     *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers.clone();
     let headers = response.headers_mut();
-    // Times are measured here; a service's clock may differ.
-    headers.remove(DATE);
+    // Only what the rules look at: every entry keeps it. Not the date: times are measured here, and a
+    // service's clock may differ.
+    for name in [CACHE_CONTROL, EXPIRES, PRAGMA, VARY, AGE] {
+        for value in head.headers.get_all(&name) {
+            headers.append(&name, value.clone());
+        }
+    }
     if !headers.contains_key(CACHE_CONTROL) && !headers.contains_key(EXPIRES) {
         let lifetime = format!("private, max-age={}", ttl.as_secs());
         if let Ok(lifetime) = HeaderValue::from_str(&lifetime) {
             headers.insert(CACHE_CONTROL, lifetime);
         }
     }
-    let mut request = request.clone();
-    let kept = named_by(&response);
-    let names: Vec<_> = request.headers().keys().cloned().collect();
-    for name in names {
-        if name != CACHE_CONTROL && !kept.contains(&name) {
-            request.headers_mut().remove(name);
+    let mut view = Request::new(());
+    *view.method_mut() = request.method().clone();
+    *view.uri_mut() = request.uri().clone();
+    let mut kept = named_by(&response);
+    kept.push(CACHE_CONTROL);
+    kept.dedup();
+    for name in kept {
+        for value in request.headers().get_all(&name) {
+            view.headers_mut().append(&name, value.clone());
         }
     }
-    CachePolicy::new_options(&request, &response, now, OPTIONS)
+    CachePolicy::new_options(&view, &response, now, OPTIONS)
 }
 
 /// Headers of the request that the answer names in `Vary`.
