@@ -331,16 +331,23 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_millis(5);
 
-    /// A reader of a connection that another task reads for it, as the driver does.
+    /// A way to answer, and what comes of it: through a task that reads and one that hands over.
     async fn answers() -> (TcpStream, oneshot::Receiver<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = TcpStream::connect(listener.local_addr().unwrap());
         let (server, accepted) = tokio::join!(server, listener.accept());
         let mut client = accepted.unwrap().0;
+        let (pass, passed) = oneshot::channel();
         let (tell, told) = oneshot::channel();
-        let read = async move { tell.send(client.read_u8().await.unwrap()) };
-        #[expect(clippy::disallowed_methods, reason = "ends with the test")]
-        tokio::spawn(read);
+        let read = async move { pass.send(client.read_u8().await.unwrap()) };
+        let hand_over = async move { tell.send(passed.await.unwrap()) };
+        #[expect(clippy::disallowed_methods, reason = "end with the test")]
+        {
+            tokio::spawn(read);
+            tokio::spawn(hand_over);
+        }
+        // Both wait now.
+        tokio::task::yield_now().await;
         (server.unwrap(), told)
     }
 
