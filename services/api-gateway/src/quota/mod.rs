@@ -143,7 +143,6 @@ impl Quotas {
         let (quotas, stop) = (Arc::clone(self), self.life.soft_stop());
         self.life.spawn("quota.keep", async move {
             let mut mode = quotas.store.mode();
-            let mut look = tokio::time::interval(LOOK);
             let mut forget = tokio::time::interval(FORGET);
             loop {
                 tokio::select! {
@@ -156,7 +155,6 @@ impl Quotas {
                         quotas.show_mode(mode);
                         quotas.note(Action::FellBack, "quota.mode", "store".into(), mode.as_str(), None);
                     }
-                    _ = look.tick() => quotas.look_at_limits().await,
                     _ = forget.tick() => {
                         if let Some(addresses) = &**quotas.addresses.load() {
                             addresses.retain_recent();
@@ -165,6 +163,18 @@ impl Quotas {
                     }
                 }
             }
+        });
+        // By itself: a look may take as long as the store is given.
+        let (quotas, stop) = (Arc::clone(self), self.life.soft_stop());
+        self.life.spawn("quota.limits", async move {
+            let mut look = tokio::time::interval(LOOK);
+            let looks = async {
+                loop {
+                    look.tick().await;
+                    quotas.look_at_limits().await;
+                }
+            };
+            stop.run_until_cancelled(looks).await;
         });
     }
 

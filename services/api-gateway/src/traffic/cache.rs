@@ -76,13 +76,14 @@ pub(crate) async fn cached(
         gateway.metrics().cached(CacheResult::Bypass);
         return asked.alone(context).await;
     }
-    if let Some(entry) = asked.fresh() {
-        return Ok(asked.respond(&entry, CacheResult::Hit));
+    let held = asked.held();
+    if let Some(entry) = held.as_ref().filter(|entry| asked.is_fresh(entry)) {
+        return Ok(asked.respond(entry, CacheResult::Hit));
     }
     let joined = gateway.traffic().flights.join(
         &asked.key,
         || asked.fresh(),
-        || asked.call(context.clone()),
+        || asked.call(context.clone(), held),
     );
     let (call, led) = match joined {
         Joined::Needless(entry) => return Ok(asked.respond(&entry, CacheResult::Hit)),
@@ -133,23 +134,30 @@ impl Asked<'_> {
         Outgoing::Whole(self.body.clone().unwrap_or_default())
     }
 
-    fn find(&self, wanted: Fitness) -> Option<Arc<Entry>> {
+    fn held(&self) -> Option<Arc<Entry>> {
         if touchstone_faults::cache_is_lost() {
             return None;
         }
-        let entry = self.gateway.traffic().entries.get(&self.key)?;
+        self.gateway.traffic().entries.get(&self.key)
+    }
+
+    fn fitness(&self, entry: &Entry) -> Fitness {
         let stale = self.gateway.config().cache.stale;
-        let fitness = entry.fitness(&view(self.parts), stale, now(self.gateway));
-        (fitness == wanted).then_some(entry)
+        entry.fitness(&view(self.parts), stale, now(self.gateway))
+    }
+
+    fn is_fresh(&self, entry: &Entry) -> bool {
+        !entry.is_over(now(self.gateway)) && self.fitness(entry) == Fitness::Fresh
     }
 
     fn fresh(&self) -> Option<Arc<Entry>> {
-        self.find(Fitness::Fresh)
+        self.held().filter(|entry| self.is_fresh(entry))
     }
 
     /// What may stand in for a service that fails; what would be fresh may, too.
     fn stale(&self) -> Option<Arc<Entry>> {
-        self.find(Fitness::Stale).or_else(|| self.fresh())
+        self.held()
+            .filter(|entry| self.fitness(entry) != Fitness::Unfit)
     }
 
     /// Asks the service without company.
@@ -188,8 +196,12 @@ impl Asked<'_> {
     }
 
     /// The call on behalf of all who ask the same. Each of them waits as long as its own deadline
-    /// allows; the call itself may take what its class allows.
-    fn call(&self, context: RequestContext) -> impl Future<Output = Fetched> + Send + 'static {
+    /// allows; the call itself may take what its class allows. `held` is what is kept already.
+    fn call(
+        &self,
+        context: RequestContext,
+        held: Option<Arc<Entry>>,
+    ) -> impl Future<Output = Fetched> + Send + 'static {
         let (gateway, exchange) = (self.gateway.clone(), self.exchange.clone());
         let mut parts = copy_of(self.parts);
         // The conditions of one client are not those of the others.
@@ -215,9 +227,10 @@ impl Asked<'_> {
             match collect(body, config.answer.as_u64()).await {
                 Ok(Collected::Whole(bytes)) => {
                     let ttl = ttl(&gateway, &exchange);
-                    let entry = Entry::new(&view(&parts), &head, bytes, ttl, now(&gateway));
-                    let entry = Arc::new(entry);
-                    if entry.is_storable() {
+                    let now = now(&gateway);
+                    let entry = Arc::new(Entry::new(&view(&parts), &head, bytes, ttl, now));
+                    let is_held = held.is_some_and(|held| held.stands_for(&entry, now));
+                    if entry.is_storable() && !is_held {
                         gateway.traffic().entries.insert(key, Arc::clone(&entry));
                     }
                     Fetched::Whole(entry)

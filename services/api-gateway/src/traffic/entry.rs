@@ -31,6 +31,9 @@ const HEADER: usize = size_of::<(u64, HeaderName, HeaderValue, [usize; 4])>();
 /// Memory of a policy's own two maps, of a handful of headers each.
 const POLICY: usize = 2 * 8 * HEADER;
 
+/// How long an answer that is kept for bad times stands for equal ones that come after it.
+const RENEW: Duration = Duration::from_secs(5);
+
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -39,6 +42,8 @@ pub(crate) struct Entry {
     body: Bytes,
     /// By which rules it may be used again; `None` when it may not.
     policy: Option<CachePolicy>,
+    /// How long it is fresh.
+    lifetime: Duration,
     stored: SystemTime,
 }
 
@@ -77,11 +82,13 @@ impl Entry {
                 .entry(CACHE_CONTROL)
                 .or_insert(HeaderValue::from_static("private, no-cache"));
         }
+        let lifetime = policy.as_ref().map(|policy| policy.time_to_live(now));
         Self {
             status: head.status,
             headers,
             body,
             policy,
+            lifetime: lifetime.unwrap_or_default(),
             stored: now,
         }
     }
@@ -96,6 +103,26 @@ impl Entry {
         matches!(self.status.as_u16(), 500 | 502..=504)
     }
 
+    /// Whether its time is over; then it is fresh for no request, and a closer look is spared.
+    pub fn is_over(&self, now: SystemTime) -> bool {
+        self.age(now) >= self.lifetime
+    }
+
+    /// Whether it can stand for `newer` for a while: neither is ever fresh, and they are the same.
+    pub fn stands_for(&self, newer: &Self, now: SystemTime) -> bool {
+        let tags = [self, newer].map(|entry| entry.headers.get(ETAG));
+        self.lifetime.is_zero()
+            && newer.lifetime.is_zero()
+            && self.status == newer.status
+            && tags[0].is_some()
+            && tags[0] == tags[1]
+            && self.age(now) < RENEW
+    }
+
+    fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.stored).unwrap_or_default()
+    }
+
     /// Whether it may answer `request`; `stale` is how long it may after its lifetime.
     pub fn fitness(&self, request: &Request<()>, stale: Duration, now: SystemTime) -> Fitness {
         let Some(policy) = &self.policy else {
@@ -104,8 +131,7 @@ impl Entry {
         match policy.before_request(request, now) {
             BeforeRequest::Fresh(_) => Fitness::Fresh,
             BeforeRequest::Stale { matches: true, .. } if self.may_be_stale(request) => {
-                let age = now.duration_since(self.stored).unwrap_or_default();
-                let over = age.saturating_sub(policy.time_to_live(self.stored));
+                let over = self.age(now).saturating_sub(self.lifetime);
                 if over <= stale {
                     Fitness::Stale
                 } else {
@@ -129,7 +155,7 @@ impl Entry {
             *response.status_mut() = self.status;
             *response.body_mut() = Body::from(self.body.clone());
         }
-        let age = now.duration_since(self.stored).unwrap_or_default();
+        let age = self.age(now);
         if !age.is_zero() {
             response.headers_mut().insert(AGE, age.as_secs().into());
         }

@@ -116,3 +116,25 @@ fn whoever_has_the_answer_is_told_so() {
     let other = entry.respond(&request(&[("if-none-match", "\"x\"")]), after(0));
     assert_eq!(other.status(), StatusCode::OK);
 }
+
+#[test]
+fn a_spare_answer_stands_for_equal_ones_for_a_while() {
+    let asked = request(&[]);
+    let kept = |ttl: u64, body: &'static [u8], at: u64| {
+        let (body, ttl) = (Bytes::from_static(body), Duration::from_secs(ttl));
+        Entry::new(&view(&asked), &answer(200, &[]), body, ttl, after(at))
+    };
+    let spare = kept(0, b"{}", 0);
+    assert!(spare.is_over(after(0)), "it is never fresh");
+    assert!(spare.stands_for(&kept(0, b"{}", 4), after(4)));
+    assert!(!spare.stands_for(&kept(0, b"{}", 5), after(5)), "too old");
+    assert!(
+        !spare.stands_for(&kept(0, b"[]", 1), after(1)),
+        "another body"
+    );
+    // What can be fresh is renewed by each answer.
+    assert!(!spare.stands_for(&kept(2, b"{}", 1), after(1)));
+    let fresh = kept(2, b"{}", 0);
+    assert!(!fresh.stands_for(&kept(2, b"{}", 1), after(1)));
+    assert!(!fresh.is_over(after(1)) && fresh.is_over(after(2)));
+}
