@@ -295,8 +295,9 @@ async fn health(checked: Checked) -> HealthReport {
     // A bus in the process needs no cluster, and is always there.
     let kafka = bus.state().connected;
     let mut report = HealthReport::healthy().degraded_unless(kafka.unwrap_or(true));
-    if let Err(error) = telegram.mirror().store().ping().await {
-        report = report.with("store", error.code()).degraded_unless(false);
+    match telegram.mirror().store().untold().await {
+        Ok(untold) => report = report.with("posts_untold", untold),
+        Err(error) => report = report.with("store", error.code()).degraded_unless(false),
     }
     report
         .with("kafka_connected", kafka.unwrap_or(false))

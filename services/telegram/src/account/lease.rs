@@ -16,8 +16,9 @@ const TIME: Duration = Duration::from_secs(15);
 /// How often it is extended, and asked for by those who wait.
 pub(super) const EVERY: Duration = Duration::from_secs(4);
 
-/// How long the store may take to answer.
-const ANSWER: Duration = Duration::from_secs(1);
+/// How long the store may take to answer: others write to it, too. Between two extensions that succeed
+/// one may fail.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// The lease of an account.
 #[derive(Debug, Clone)]

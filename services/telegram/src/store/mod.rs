@@ -153,6 +153,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// many events were appended; `None` when nothing is left to tell.
     async fn tell(&self, most: i32, stamp: &Stamp) -> Result<Option<usize>, Error>;
 
+    /// How many numbers are wanted and were not told yet.
+    async fn untold(&self) -> Result<u64, Error>;
+
     /// Everything that is wanted is told again, as far as documents differ from it.
     async fn tell_again(&self) -> Result<(), Error>;
 

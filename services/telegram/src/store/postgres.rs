@@ -367,6 +367,13 @@ impl Store for PostgresStore {
         })
     }
 
+    async fn untold(&self) -> Result<u64, Error> {
+        read!(self.0, |connection| {
+            let query = sqlx::query_scalar::<_, i64>(q::UNTOLD);
+            Ok(query.fetch_one(connection).await?.unsigned_abs())
+        })
+    }
+
     async fn tell_again(&self) -> Result<(), Error> {
         bulk!(self.0, |tx| {
             sqlx::query(q::TELL_AGAIN).execute(tx).await?;

@@ -378,6 +378,11 @@ impl Store for SqliteStore {
         Ok(events)
     }
 
+    async fn untold(&self) -> Result<u64, Error> {
+        let query = sqlx::query_scalar::<_, i64>(q::UNTOLD);
+        Ok(query.fetch_one(self.0.read()).await?.unsigned_abs())
+    }
+
     async fn tell_again(&self) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
         sqlx::query(q::TELL_AGAIN).execute(&mut *tx).await?;

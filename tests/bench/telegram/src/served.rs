@@ -2,7 +2,7 @@
 //!
 //! Whoever calls without a credential is let in, as `curl` is on a laptop. The bus is away, so that
 //! what the service has to tell stays in its outbox: there it can be counted, and no other service
-//! takes part in what is measured.
+//! takes part in what is measured. Or it takes everything, and does nothing with it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,9 @@ pub struct Options {
     /// Milliseconds between two looks at a channel without a hint
     #[arg(long)]
     pub poll: u64,
+    /// The bus takes what it is given
+    #[arg(long)]
+    pub bus: bool,
 }
 
 /// A service that answers.
@@ -85,7 +88,7 @@ impl Options {
         };
         let config = self.config();
         let session = Some(self.session.clone());
-        let mut deps = Deps::resolve(common, Arc::new(Away), session, &config);
+        let mut deps = Deps::resolve(common, Arc::new(Bus { takes: self.bus }), session, &config);
         let guests = Guests::default();
         guests.are(Caller {
             tenant: ids.next(),
@@ -112,6 +115,7 @@ impl Options {
             .arg(&self.folder)
             .args(["--rate", &self.rate.to_string()])
             .args(["--poll", &self.poll.to_string()])
+            .args(self.bus.then_some("--bus"))
             .env("SESSION", &self.session);
         let mut program = Program::start("service", &command, &self.folder)?;
         let address = program.line(PATIENCE).await?;
@@ -213,9 +217,11 @@ impl Client {
     }
 }
 
-/// A bus that nobody reaches.
+/// A bus that nobody reads, or reaches.
 #[derive(Debug)]
-struct Away;
+struct Bus {
+    takes: bool,
+}
 
 /// Nothing ever comes.
 #[derive(Debug)]
@@ -229,8 +235,11 @@ impl EventSource for Nothing {
 }
 
 #[async_trait]
-impl EventBus for Away {
+impl EventBus for Bus {
     async fn publish(&self, _: Vec<Event>) -> Result<(), Error> {
+        if self.takes {
+            return Ok(());
+        }
         Err(Error::Unavailable("the benchmark has no bus".into()))
     }
 
@@ -238,10 +247,10 @@ impl EventBus for Away {
         Ok(Subscription::new(Nothing))
     }
 
-    /// A cluster that is away keeps what it took; a bus in the process would forget it.
+    /// A cluster keeps what it took; a bus in the process would forget it.
     fn state(&self) -> BusState {
         BusState {
-            connected: Some(false),
+            connected: Some(self.takes),
             ..BusState::default()
         }
     }

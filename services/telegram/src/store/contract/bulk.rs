@@ -73,10 +73,13 @@ pub(super) async fn what_a_tenant_wants_is_told_bit_by_bit(world: World) {
     };
     want(world.tenant, (1, 10)).await;
     want(other, (4, 5)).await;
+    let untold = async || world.store.untold().await.unwrap();
+    assert_eq!(untold().await, 12);
     // Little does not wait behind much.
     assert_eq!(tell().await, Some(2));
     assert_eq!(heard().await, [(other, 4), (other, 5)]);
-    for (low, high) in [(7, 10), (3, 6), (1, 2)] {
+    for (low, high) in [(7, 10_i32), (3, 6), (1, 2)] {
+        assert_eq!(untold().await, u64::from(high.unsigned_abs()));
         assert_eq!(tell().await, Some(high as usize - low as usize + 1));
         let told: Vec<_> = (low..=high).map(|id| (world.tenant, id)).collect();
         assert_eq!(heard().await, told);

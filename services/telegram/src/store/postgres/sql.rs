@@ -105,6 +105,8 @@ statements! {
     SET_UNTOLD ["1", CHANNEL_ID, TENANT, "10", "20"] =
         "UPDATE wanted SET untold = $1
          WHERE channel_id = $2 AND tenant_id = $3 AND low = $4 AND high = $5";
+    /// How many numbers were not told yet.
+    UNTOLD [] = "SELECT coalesce(sum(untold - low + 1), 0) FROM wanted WHERE untold >= low";
     /// Everything is told again.
     TELL_AGAIN [] whole "the start tells it all" = "UPDATE wanted SET untold = high";
     /// The document of a post.

@@ -50,6 +50,8 @@ pub(super) const WANTED: &str = "SELECT channel_id, tenant_id, low, high, untold
     WHERE untold >= low ORDER BY untold - low LIMIT 1";
 pub(super) const SET_UNTOLD: &str = "UPDATE wanted SET untold = ?
     WHERE channel_id = ? AND tenant_id = ? AND low = ? AND high = ?";
+pub(super) const UNTOLD: &str =
+    "SELECT coalesce(sum(untold - low + 1), 0) FROM wanted WHERE untold >= low";
 pub(super) const TELL_AGAIN: &str = "UPDATE wanted SET untold = high";
 pub(super) const MAPPED: &str = "SELECT document_id, digest FROM documents
     WHERE channel_id = ? AND message_id = ? AND tenant_id = ?";

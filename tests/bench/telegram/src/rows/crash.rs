@@ -91,6 +91,7 @@ async fn instance(seed: u64, kills: usize) -> anyhow::Result<Run> {
         folder: folder.path().to_owned(),
         rate: RATE,
         poll: 300,
+        bus: false,
     };
     let (mut program, base) = options.spawn().await?;
     let mut client = Client::new(base)?;

@@ -14,7 +14,7 @@ use touchstone_telegram_simulator::Simulator;
 
 use super::{joined, world};
 use crate::child::{Program, resident_mib};
-use crate::served::{Client, Options, PATIENCE, data_centre};
+use crate::served::{Client, Options, PATIENCE, data_centre, store_of};
 use crate::table::{Goal, Table};
 use crate::{Args, venv};
 
@@ -24,6 +24,8 @@ const EACH: u32 = 10_000;
 const NUMBERS: u32 = 10_500;
 /// Requests at once.
 const AT_ONCE: usize = 3;
+/// Channels of which the events are waited for.
+const TOLD: usize = 10;
 
 pub(super) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     let names: Vec<String> = (0..args.posts.div_ceil(EACH))
@@ -36,6 +38,11 @@ pub(super) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     let ours = Box::pin(service(&simulator, &names, table)).await?;
     let what = format!("{posts} posts to JSON and text, the service");
     table.measured(&what, Goal::AtLeast(50_000.0), posts / ours, " posts/s", 0);
+    let few = &names[..names.len().min(TOLD)];
+    let seconds = Box::pin(told(&simulator, few)).await?;
+    let posts_told = f64::from(EACH) * few.len() as f64;
+    let what = format!("{posts_told} posts, until the bus has all their events");
+    table.measured(&what, Goal::None, posts_told / seconds, " posts/s", 0);
     match telethon(&simulator, &names).await {
         Ok(theirs) => {
             table.measured(
@@ -61,30 +68,14 @@ async fn service(
     table: &mut Table,
 ) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let options = Options {
-        session: simulator.session().to_owned(),
-        folder: folder.path().to_owned(),
-        rate: 1_000_000.0,
-        poll: 3_600_000,
-    };
-    let (program, base) = options.spawn().await?;
-    let client = Client::new(base)?;
-    client.authorized().await?;
+    let (program, client) = start(simulator, &folder, false).await?;
     let done = Arc::new(AtomicBool::default());
     let memory = watch(program.id(), Arc::clone(&done));
     let work = async {
         let started = Instant::now();
-        let exports: Vec<String> = stream::iter(names)
-            .map(|name| export(&client, name))
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await?;
-        anyhow::Ok((exports, started.elapsed().as_secs_f64()))
-    };
-    let work = async {
-        let worked = work.await;
+        let exports = exports(&client, names).await;
         done.store(true, Ordering::Relaxed);
-        worked
+        anyhow::Ok((exports?, started.elapsed().as_secs_f64()))
     };
     let (memory, worked) = tokio::join!(memory, work);
     let (exports, seconds) = worked?;
@@ -115,6 +106,48 @@ async fn service(
     Ok(seconds)
 }
 
+/// Exports channels with a bus that takes everything, until it has all events; seconds.
+async fn told(simulator: &Simulator, names: &[String]) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let (_program, client) = start(simulator, &folder, true).await?;
+    let outbox = store_of(folder.path()).await?.outbox();
+    let started = Instant::now();
+    exports(&client, names).await?;
+    loop {
+        let health = client.get("/health").await?.1;
+        if health["details"]["posts_untold"] == 0 && outbox.backlog().await? == 0 {
+            return Ok(started.elapsed().as_secs_f64());
+        }
+        anyhow::ensure!(started.elapsed() < PATIENCE, "not told: {health}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A service that is logged in.
+async fn start(
+    simulator: &Simulator,
+    folder: &TempDir,
+    bus: bool,
+) -> anyhow::Result<(Program, Client)> {
+    let options = Options {
+        session: simulator.session().to_owned(),
+        folder: folder.path().to_owned(),
+        rate: 1_000_000.0,
+        poll: 3_600_000,
+        bus,
+    };
+    let (program, base) = options.spawn().await?;
+    let client = Client::new(base)?;
+    client.authorized().await?;
+    Ok((program, client))
+}
+
+/// Exports channels; the names of the JSON files.
+async fn exports(client: &Client, names: &[String]) -> anyhow::Result<Vec<String>> {
+    let exports = stream::iter(names).map(|name| export(client, name));
+    exports.buffered(AT_ONCE).try_collect().await
+}
+
 /// Resident memory of a process, ten times a second.
 async fn watch(process: u32, done: Arc<AtomicBool>) -> Vec<f64> {
     let mut seen = Vec::new();
@@ -129,11 +162,15 @@ async fn watch(process: u32, done: Arc<AtomicBool>) -> Vec<f64> {
 async fn export(client: &Client, name: &str) -> anyhow::Result<String> {
     let body = json!({"channel_username": name, "limit": EACH});
     let request = client.http.post(format!("{}/channels/parse", client.base));
-    let answer = request.json(&body).send().await?;
+    let mut answer = request.json(&body).send().await?;
     let status = answer.status();
-    let body = answer.bytes().await?;
     // How many there were, and the files, stand behind the posts.
-    let end = String::from_utf8_lossy(&body[body.len().saturating_sub(300)..]);
+    let mut end = Vec::new();
+    while let Some(some) = answer.chunk().await? {
+        end.extend_from_slice(&some);
+        end.drain(..end.len().saturating_sub(300));
+    }
+    let end = String::from_utf8_lossy(&end);
     let whole = end.contains(&format!("\"total_parsed\":{EACH}"));
     anyhow::ensure!(status.is_success() && whole, "{name}: {status} {end}");
     let (_, rest) = end.split_once("\"json\":\"").context("no file")?;

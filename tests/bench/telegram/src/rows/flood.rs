@@ -64,6 +64,7 @@ async fn under((rate, burst, wait): (f64, f64, u32), time: Duration) -> anyhow::
         folder: folder.path().to_owned(),
         rate: RATE,
         poll: 3_600_000,
+        bus: false,
     };
     let served = Box::pin(options.start()).await?;
     let client = Client::new(format!("http://{}", served.address))?;

@@ -57,6 +57,7 @@ async fn after(fault: Fault) -> anyhow::Result<f64> {
         folder: folder.path().to_owned(),
         rate: 1_000.0,
         poll: 3_600_000,
+        bus: false,
     };
     let served = Box::pin(options.start()).await?;
     let client = Client::new(format!("http://{}", served.address))?;

@@ -100,6 +100,7 @@ async fn service(seed: u64) -> anyhow::Result<Outcome> {
         rate: 10_000.0,
         // What was lost without a trace is found by looking, here more often than usual.
         poll: 300,
+        bus: false,
     };
     let served = Box::pin(options.start()).await?;
     let client = Client::new(format!("http://{}", served.address))?;
