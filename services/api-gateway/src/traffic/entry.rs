@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{
-    AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, EXPIRES, IF_NONE_MATCH, PRAGMA, RANGE,
+    AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, EXPIRES, HOST, IF_NONE_MATCH, PRAGMA, RANGE,
     SET_COOKIE, VARY,
 };
 use http::request::Parts;
@@ -189,7 +189,8 @@ pub(crate) fn view(parts: &Parts) -> Request<()> {
     *request.uri_mut() = parts.uri.clone();
     let headers = request.headers_mut();
     *headers = parts.headers.clone();
-    for name in [AUTHORIZATION, COOKIE, IF_NONE_MATCH] {
+    // By which name the gateway was called makes no difference.
+    for name in [AUTHORIZATION, COOKIE, HOST, IF_NONE_MATCH] {
         headers.remove(name);
     }
     for name in [API_KEY, DEADLINE, REQUEST_ID, TRACEPARENT] {

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
+use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -84,8 +85,14 @@ fn failure() -> Response {
     Problem::new(ErrorKind::Unavailable, "document.busy", "later").into_response()
 }
 
+/// As over a connection: there every request names its host.
 async fn search(client: &TestClient, query: &str) -> Answer {
-    client.post("/search", &json!({ "query": query })).await
+    let body = json!({ "query": query }).to_string();
+    let request = http::Request::post("/search").header(HOST, "gateway.example");
+    let request = request
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.into());
+    client.send(request.unwrap()).await
 }
 
 fn status(answer: &Answer) -> &str {
