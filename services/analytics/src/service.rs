@@ -56,6 +56,9 @@ impl Analytics {
         period: StatsPeriod,
     ) -> Result<(Arc<Stats>, u64), Error> {
         let view = view(caller);
+        if touchstone_faults::cache_is_lost() {
+            self.cache.invalidate(&(view, period)).await;
+        }
         let collect = self.collect(view, period);
         let stats = self
             .cache

@@ -42,6 +42,8 @@ pub enum Kind {
     NoConnections,
     /// What caches hold is not found.
     CacheLoss,
+    /// Queries of vectors do not find what was written in the last `ms`.
+    StaleVectors,
     /// An event is taken, and never delivered.
     LoseEvent,
     /// An event is delivered twice.
@@ -61,13 +63,15 @@ pub enum Point {
     Database,
     /// A look into a cache.
     Cache,
+    /// A query of vectors.
+    Vectors,
     /// An event on its way to the bus.
     Event,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Delay,
         Self::Error,
         Self::RateLimit,
@@ -86,6 +90,7 @@ impl Kind {
         Self::SlowDatabase,
         Self::NoConnections,
         Self::CacheLoss,
+        Self::StaleVectors,
         Self::LoseEvent,
         Self::RepeatEvent,
         Self::LateEvent,
@@ -112,6 +117,7 @@ impl Kind {
             Self::SlowDatabase => "slow_database",
             Self::NoConnections => "no_connections",
             Self::CacheLoss => "cache_loss",
+            Self::StaleVectors => "stale_vectors",
             Self::LoseEvent => "lose_event",
             Self::RepeatEvent => "repeat_event",
             Self::LateEvent => "late_event",
@@ -124,6 +130,7 @@ impl Kind {
             Self::Clock => Point::Clock,
             Self::SlowDatabase | Self::NoConnections => Point::Database,
             Self::CacheLoss => Point::Cache,
+            Self::StaleVectors => Point::Vectors,
             Self::LoseEvent | Self::RepeatEvent | Self::LateEvent => Point::Event,
             _ => Point::Request,
         }
@@ -152,6 +159,7 @@ impl Kind {
             | Self::Clock
             | Self::SlowDatabase
             | Self::NoConnections
+            | Self::StaleVectors
             | Self::LateEvent => &["ms"],
             _ => &[],
         }

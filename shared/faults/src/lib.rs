@@ -28,5 +28,5 @@ pub use kind::{Kind, Point};
 pub use log::{Page, Strike};
 pub use plane::{Answer, Plane, Relay, Relayed};
 pub use schedule::{Schedule, Wanted};
-pub use scope::{are_possible, before_connection, cache_is_lost};
+pub use scope::{are_possible, before_connection, cache_is_lost, vectors_are_behind};
 pub use spec::{Side, Spec};

@@ -11,6 +11,9 @@ use crate::header::Asked;
 use crate::site::{Hit, Site};
 use crate::{Kind, Plane, Point, Side};
 
+/// How far vectors are behind unless the fault tells.
+const BEHIND: Duration = Duration::from_secs(10);
+
 tokio::task_local! {
     static SCOPE: Scope;
 }
@@ -160,6 +163,12 @@ pub(crate) fn skew_ms() -> i64 {
 /// Whether a cache must not find what it holds, for this request.
 pub fn cache_is_lost() -> bool {
     !here(Point::Cache).is_empty()
+}
+
+/// How far behind vectors are that a query may find, for this request; none when they are not.
+pub fn vectors_are_behind() -> Option<Duration> {
+    let hits = here(Point::Vectors);
+    hits.iter().map(|hit| hit.spec.time(BEHIND)).max()
 }
 
 /// What happens to a request that wants a connection of the database: it waits. `patience` is how

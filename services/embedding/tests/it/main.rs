@@ -4,4 +4,5 @@
 mod batching;
 mod embeddings;
 mod fake;
+mod lost;
 mod openai;

@@ -5,7 +5,7 @@ use touchstone_types::Clock;
 use touchstone_web::HealthReport;
 
 use super::qdrant::is_qdrant;
-use super::{EmbeddedStore, QdrantStore, VectorStore};
+use super::{BehindStore, EmbeddedStore, QdrantStore, VectorStore};
 use crate::config::Config;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -42,11 +42,16 @@ impl Backend {
         Ok(Self::Embedded(store))
     }
 
-    /// The store itself.
+    /// The store itself; one that can fall behind when such faults can be asked for.
     pub fn store(&self) -> Arc<dyn VectorStore> {
-        match self {
+        let store: Arc<dyn VectorStore> = match self {
             Self::Embedded(store) => Arc::new(store.clone()),
             Self::Qdrant(store) => Arc::new(store.clone()),
+        };
+        if touchstone_faults::are_possible() {
+            Arc::new(BehindStore::new(store))
+        } else {
+            store
         }
     }
 

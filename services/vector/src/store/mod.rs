@@ -1,6 +1,7 @@
 //! Where points live: the seam between the service and its backends.
 
 mod backend;
+mod behind;
 mod check;
 mod codec;
 mod embedded;
@@ -14,6 +15,7 @@ mod tests;
 mod writes;
 
 pub use backend::Backend;
+pub use behind::BehindStore;
 pub use embedded::EmbeddedStore;
 pub use qdrant::{MINIMUM_VERSION, Options as QdrantOptions, QdrantStore};
 

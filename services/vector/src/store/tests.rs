@@ -47,7 +47,7 @@ fn point(number: u128) -> Point {
     }
 }
 
-async fn open(uri: &str, life: &Lifecycle) -> EmbeddedStore {
+pub(super) async fn open(uri: &str, life: &Lifecycle) -> EmbeddedStore {
     let metrics = Metrics::new(&touchstone_telemetry::Metrics::new());
     let pool = CpuPool::new(1, 64).unwrap();
     let clock = Arc::new(FrozenClock::default());

@@ -1,15 +1,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::{Router, routing};
 use bytes::Bytes;
 use touchstone_cache::Cache;
+use touchstone_config::Secret;
+use touchstone_faults::{KEY, PATH, Plane};
+use touchstone_telemetry::Metrics;
+use touchstone_types::{IdSource, SystemClock};
+use tower::ServiceExt;
 
 /// Makes a test of each rule for the cache that the expression opens.
 macro_rules! suite {
     ($open:expr) => {
         $crate::contract::suite!($open; keeps_what_was_put, replaces_value_and_time,
             forgets_what_was_removed, forgets_when_the_time_is_over, keeps_keys_apart,
-            keeps_any_bytes);
+            keeps_any_bytes, finds_nothing_for_whom_that_was_asked);
     };
     ($open:expr; $($rule:ident),+) => {$(
         #[tokio::test]
@@ -23,6 +31,7 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
+const SECRET: &str = "5f0c3f9e2b7d4a61908e7c6d5b4a39281706f5e4";
 const LONG: Duration = Duration::from_hours(1);
 
 async fn put(cache: &Arc<dyn Cache>, key: &str, value: &'static str, ttl: Duration) {
@@ -82,6 +91,41 @@ pub async fn keeps_any_bytes(cache: Arc<dyn Cache>) {
     cache.put("empty", Bytes::new(), LONG).await.unwrap();
     assert_eq!(cache.get("ключ \0 \n").await.unwrap(), Some(bytes));
     assert_eq!(cache.get("empty").await.unwrap(), Some(Bytes::new()));
+}
+
+/// `cache_loss`: what is kept is not found by the requests that are struck, and is still there.
+pub async fn finds_nothing_for_whom_that_was_asked(cache: Arc<dyn Cache>) {
+    put(&cache, "a", "1", LONG).await;
+    let (key, clock) = (Secret::from(SECRET), Arc::new(SystemClock));
+    let plane = Plane::new(&key, 1, IdSource::system(), clock, &Metrics::new()).unwrap();
+    let kept = Arc::clone(&cache);
+    let look = async move || match get(&kept, "a").await {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::NOT_FOUND,
+    };
+    let router = plane.around(
+        "sample",
+        Router::new().route("/look", routing::get(look)),
+        None,
+    );
+    let ask = async |method: &str, path: &str, body: &'static str| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(KEY, SECRET).body(Body::from(body));
+        let answer = router.clone().oneshot(request.unwrap()).await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(ask("GET", "/look", "").await, 200);
+    let fault = "{\"kind\": \"cache_loss\", \"share\": 0.25, \"seed\": 3}";
+    assert_eq!(ask("POST", PATH, fault).await, 201);
+    for number in 0..64 {
+        let is_struck = touchstone_faults::is_struck(3, 0.25, number);
+        let expected = if is_struck { 404 } else { 200 };
+        assert_eq!(ask("GET", "/look", "").await, expected, "{number}");
+    }
+    // Whoever is no request is spared, and so is everybody when it is over.
+    assert_eq!(get(&cache, "a").await.as_deref(), Some("1"));
+    ask("DELETE", PATH, "").await;
+    assert_eq!(ask("GET", "/look", "").await, 200);
 }
 
 /// The contract of shared documents.

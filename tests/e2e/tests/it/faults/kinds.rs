@@ -1,13 +1,15 @@
 //! Every kind, over TCP against real services: what the client saw is what the log tells and the seed
 //! foretells.
 
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use serde_json::json;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
 use touchstone_stack::Service;
 
 use super::plane::{Plane, Seen, http, prove, see, stack};
-use crate::support::Client;
+use crate::support::{Client, Deployment};
 
 /// Requests per kind: three blocks and a bit.
 const REQUESTS: u64 = 200;
@@ -15,6 +17,12 @@ const REQUESTS: u64 = 200;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_strikes_requests_strikes_those_that_the_log_names() {
     let stack = stack().await;
+    of_requests(&stack).await;
+    stack.stop().await;
+}
+
+/// What strikes requests at their server.
+pub async fn of_requests(stack: &Deployment) {
     let user = Client::register(&stack.gateway, "struck")
         .await
         .with_api_key()
@@ -22,7 +30,7 @@ async fn what_strikes_requests_strikes_those_that_the_log_names() {
     let text = "Faults are asked for, and prove that they fired. ".repeat(20);
     let id = user.upload("proof.txt", &text).await;
     user.indexed(&id).await;
-    let document = Plane::of(&stack, Service::Document);
+    let document = Plane::of(stack, Service::Document);
     let (http, url) = (
         http(),
         format!("{}/documents", stack.url(Service::Document)),
@@ -108,28 +116,37 @@ async fn what_strikes_requests_strikes_those_that_the_log_names() {
         seen.says_struck("memory")
     })
     .await;
-    stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_strikes_deeper_inside_strikes_the_requests_that_get_there() {
     let stack = stack().await;
+    of_the_inside(&stack).await;
+    of_caches(&stack).await;
+    of_vectors(&stack).await;
+    stack.stop().await;
+}
+
+/// What strikes the clock and the database of requests.
+pub async fn of_the_inside(stack: &Deployment) {
     let user = Client::register(&stack.gateway, "inside").await;
     let (http, token) = (http(), user.token());
     // An access token, whose time is looked at.
     let url = format!("{}/documents", stack.url(Service::Document));
     let list = || http.get(&url).bearer_auth(&token);
-    let document = Plane::of(&stack, Service::Document);
+    let document = Plane::of(stack, Service::Document);
     let spec = json!({"kind": "clock", "ms": 24 * 60 * 60 * 1000});
     prove(&document, spec, REQUESTS, list, |seen| seen.status() == 401).await;
-    let spec = json!({"kind": "slow_database", "ms": 10});
-    prove(&document, spec, REQUESTS, list, |seen| {
-        let struck = seen.says_struck("slow_database");
-        let late = |took: Duration| took >= Duration::from_millis(10);
-        assert!(!struck || matches!(seen, Seen::Answer { took, .. } if late(*took)));
-        struck
-    })
-    .await;
+    for kind in ["slow_database", "no_connections"] {
+        let spec = json!({"kind": kind, "ms": 10});
+        prove(&document, spec, REQUESTS, list, |seen| {
+            let struck = seen.says_struck(kind);
+            let late = |took: Duration| took >= Duration::from_millis(10);
+            assert!(!struck || matches!(seen, Seen::Answer { took, .. } if late(*took)));
+            struck
+        })
+        .await;
+    }
     // Each one that is struck waits as long as a connection is waited for.
     let spec = json!({"kind": "no_connections", "share": 1.0, "ms": 60_000});
     let id = document.ask(spec).await;
@@ -139,5 +156,100 @@ async fn what_strikes_deeper_inside_strikes_the_requests_that_get_there() {
     let strikes = document.strikes(id).await;
     assert_eq!((strikes.len(), &*strikes[0].request_id), (1, "in-vain"));
     assert_eq!(see(list()).await.status(), 200);
-    stack.stop().await;
+}
+
+/// What is kept is not found: the gateway asks anew, and statistics are collected anew.
+pub async fn of_caches(stack: &Deployment) {
+    let user = Client::register(&stack.gateway, "kept").await;
+    let (http, token) = (http(), user.token());
+    let url = format!("{}/api/v1/search", stack.gateway);
+    let query = json!({"query": "what is kept"});
+    let search = || http.post(&url).bearer_auth(&token).json(&query);
+    let gateway = Plane::of(stack, Service::Gateway);
+    let found = Cell::new(0);
+    let spec = json!({"kind": "cache_loss", "path": "/api/v1/search"});
+    prove(&gateway, spec, REQUESTS, search, |seen| {
+        let struck = seen.says_struck("cache_loss");
+        assert!(!struck || !seen.is_kept(), "{seen:?}");
+        found.set(found.get() + u64::from(seen.is_kept()));
+        struck
+    })
+    .await;
+    assert!(found.get() > 0, "nothing was kept at all");
+    let analytics = Plane::of(stack, Service::Analytics);
+    let url = format!("{}/stats", stack.url(Service::Analytics));
+    let count = || http.get(&url).bearer_auth(&token);
+    let collected = |seen: &Seen| {
+        let told: Value = serde_json::from_slice(seen.body()).unwrap();
+        told["until"].as_str().unwrap().to_owned()
+    };
+    let latest = RefCell::new(collected(&see(count()).await));
+    let spec = json!({"kind": "cache_loss", "path": "/stats"});
+    prove(&analytics, spec, REQUESTS, count, |seen| {
+        // Collected at the moment of the request, not before.
+        let (struck, before) = (
+            seen.says_struck("cache_loss"),
+            latest.replace(collected(seen)),
+        );
+        assert!(!struck || *latest.borrow() > before, "{seen:?}");
+        struck
+    })
+    .await;
+}
+
+/// What was written lately is not found by those whom that strikes; what is older is.
+pub async fn of_vectors(stack: &Deployment) {
+    let user = Client::register(&stack.gateway, "behind").await;
+    let (http, token) = (http(), user.token());
+    let vector = Plane::of(stack, Service::Vector);
+    let base = format!("{}/collections/behind", stack.url(Service::Vector));
+    let send = async |request: RequestBuilder, body: Value| {
+        let seen = see(request.bearer_auth(&token).json(&body)).await;
+        assert!((200..300).contains(&seen.status()), "{seen:?}");
+    };
+    send(http.put(&base), json!({"sparse": ["bm25"]})).await;
+    let signal = json!({"indices": [1], "values": [1.0]});
+    let point = json!({
+        "id": "0190f3a0-0000-7000-8000-000000000001",
+        "payload": {
+            "document_id": "0190f3a0-0000-7000-8000-000000000002", "version": 1, "ordinal": 0,
+            "start": 0, "end": 4, "text": "here", "title": "", "language": "en",
+            "source": "upload", "created_at": "2026-01-01T00:00:00Z",
+        },
+        "sparse": {"bm25": signal},
+    });
+    send(
+        http.post(format!("{base}/points")),
+        json!({"points": [point]}),
+    )
+    .await;
+    let query = json!({
+        "queries": [{"sparse": {"name": "bm25", "vector": signal}}], "limit": 1, "with_payload": true,
+    });
+    let url = format!("{base}/query");
+    let ask = || http.post(&url).bearer_auth(&token).json(&query);
+    let finds = |seen: &Seen| {
+        let found: Value = serde_json::from_slice(seen.body()).unwrap();
+        let count = found["results"][0].as_array().unwrap().len();
+        assert_eq!(
+            found["payloads"]
+                .as_object()
+                .map_or(0, serde_json::Map::len),
+            count
+        );
+        count == 1
+    };
+    let spec = json!({"kind": "stale_vectors", "ms": 600_000, "path": "/collections"});
+    prove(&vector, spec, REQUESTS, ask, |seen| {
+        assert_eq!(finds(seen), !seen.says_struck("stale_vectors"), "{seen:?}");
+        seen.says_struck("stale_vectors")
+    })
+    .await;
+    // Written before the time that it is behind.
+    let spec = json!({"kind": "stale_vectors", "ms": 0, "path": "/collections"});
+    prove(&vector, spec, 64, ask, |seen| {
+        assert!(finds(seen), "{seen:?}");
+        seen.says_struck("stale_vectors")
+    })
+    .await;
 }

@@ -8,14 +8,22 @@ use serde_json::{Value, json};
 use touchstone_faults::{Overview, Page, STRUCK, Shown, Strike};
 use touchstone_stack::Service;
 
-use crate::support::Deployment;
 use crate::support::client::PATIENCE;
+use crate::support::{Deployment, Servers};
 
 pub const KEY: &str = "5f0c3f9e2b7d4a61908e7c6d5b4a39281706f5e4";
 
 /// A stack whose faults can be asked for.
 pub async fn stack() -> Deployment {
     Deployment::with(|loader| loader.set("stack.faults.admin_key", KEY)).await
+}
+
+/// The same as a process per service on real servers.
+pub async fn processes(servers: &Servers) -> Deployment {
+    let mut environment = servers.environment();
+    let key = ("FAULT_ADMIN_KEY".to_owned(), KEY.to_owned());
+    environment.all.push(key);
+    Deployment::on(environment).await
 }
 
 /// The faults of one service.
@@ -105,6 +113,19 @@ impl Plane {
     }
 }
 
+/// Those that were struck by a fault of this share and seed are those that the seed foretells.
+pub async fn foretold(plane: &Plane, id: u64) -> Shown {
+    let shown = plane.shown(id).await;
+    let strikes = plane.strikes(id).await;
+    let struck: BTreeSet<u64> = strikes.iter().map(|strike| strike.number).collect();
+    let is_struck =
+        |number: &u64| touchstone_faults::is_struck(shown.seed, shown.spec.share, *number);
+    let expected: BTreeSet<u64> = (0..shown.matched).filter(is_struck).collect();
+    assert_eq!(struck, expected, "{shown:?}");
+    assert_eq!(shown.struck, strikes.len() as u64, "{shown:?}");
+    shown
+}
+
 pub fn http() -> Client {
     Client::builder().timeout(PATIENCE).build().unwrap()
 }
@@ -117,6 +138,7 @@ pub enum Seen {
         struck: Vec<String>,
         content_type: String,
         retry_after: Option<String>,
+        cache_status: String,
         took: Duration,
         body: Vec<u8>,
     },
@@ -131,6 +153,18 @@ impl Seen {
         match self {
             Self::Answer { status, .. } => status.as_u16(),
             Self::BrokenBody | Self::NoAnswer => 0,
+        }
+    }
+
+    /// Whether it was answered from what is kept.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Answer { cache_status, .. } if cache_status.contains("hit"))
+    }
+
+    pub fn body(&self) -> &[u8] {
+        match self {
+            Self::Answer { body, .. } => body,
+            Self::BrokenBody | Self::NoAnswer => &[],
         }
     }
 
@@ -153,6 +187,7 @@ pub async fn see(request: RequestBuilder) -> Seen {
         value.map(|value| value.to_str().unwrap().to_owned())
     };
     let (content_type, retry_after) = (text("content-type"), text("retry-after"));
+    let cache_status = text("cache-status").unwrap_or_default();
     let struck = answer.headers().get_all(STRUCK).iter();
     let struck = struck
         .map(|kind| kind.to_str().unwrap().to_owned())
@@ -164,6 +199,7 @@ pub async fn see(request: RequestBuilder) -> Seen {
             struck,
             content_type: content_type.unwrap_or_default(),
             retry_after,
+            cache_status,
             took: began.elapsed(),
             body: body.to_vec(),
         },

@@ -1,19 +1,14 @@
 //! Memory that a fault takes is really taken, and given back.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::routing::get;
-use touchstone_config::Secret;
-use touchstone_faults::{KEY, PATH, Plane};
+use touchstone_faults::{KEY, PATH};
 use touchstone_lifecycle::{Lifecycle, Listener};
 use touchstone_telemetry::Metrics;
-use touchstone_types::{IdSource, SystemClock};
 
-const SECRET: &str = "5f0c3f9e2b7d4a61908e7c6d5b4a39281706f5e4";
+use crate::{SECRET, sample};
+
 const BYTES: u64 = 200 << 20;
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -34,13 +29,10 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_is_in_use_as_long_as_its_request_and_no_longer() {
     let (life, metrics) = (Lifecycle::new(), Metrics::new());
-    let (key, clock) = (Secret::from(SECRET), Arc::new(SystemClock));
-    let plane = Plane::new(&key, 1, IdSource::system(), clock, &metrics).unwrap();
-    let router = Router::new().route("/x", get(|| async { "here" }));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::bind("sample", any).await.unwrap();
     let url = format!("http://{}", listener.address());
-    life.serve(listener, plane.around("sample", router, None));
+    life.serve(listener, sample(&metrics));
 
     let http = reqwest::Client::builder()
         .timeout(PATIENCE)
