@@ -11,7 +11,7 @@ use touchstone_config::Secret;
 use touchstone_events::EventBus;
 use touchstone_identity::{AccessPolicy, ServiceKey, Verifier};
 use touchstone_lifecycle::{BindError, Edge, Lifecycle, Listener, ShutdownReport, TlsError};
-use touchstone_store::{DirLock, DirLockError};
+use touchstone_store::{DirLock, DirLockError, Pools};
 use touchstone_telegram::Guests;
 use touchstone_telemetry::Metrics;
 use touchstone_types::{Clock, IdSource};
@@ -220,7 +220,9 @@ impl Stack {
                 &mut operation,
             );
             // A service's way up is long, and its future as large.
-            let built = Box::pin(faults.building(service, built)).await;
+            let built = Pools::noting(faults.building(service, built));
+            let (built, pools) = Box::pin(built).await;
+            pools.show(&stack.common.metrics.scope(service.name()));
             match built {
                 Ok(router) => {
                     let router = faults.around(service, router, &stack.common.mesh);

@@ -37,6 +37,7 @@ pub use statement::{Explained, Rule, Statement};
 pub use work::{Flow, Session, Work};
 
 use crate::Error;
+use crate::pools::{self, Waits};
 
 /// A connection that was idle for longer is asked before it is used.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +59,7 @@ struct Inner {
     pool: PgPool,
     options: Options,
     trust: Arc<Trust>,
+    waits: Waits,
     /// Under which name this handle's relay holds the outbox.
     holder: Uuid,
 }
@@ -147,10 +149,16 @@ impl Database {
                 })
             })
             .connect_lazy_with(connect);
+        let seen = pool.clone();
+        let waits = Waits::default();
+        pools::opened("postgres", options.connections, Some(&waits), move || {
+            (seen.size(), seen.num_idle())
+        });
         Ok(Self(Arc::new(Inner {
             pool,
             options: options.clone(),
             trust,
+            waits,
             holder: crate::holder(),
         })))
     }

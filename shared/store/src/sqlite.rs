@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
@@ -10,6 +10,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
+use crate::pools::{self, Waits};
 use crate::{DirLock, DirLockError, Error};
 
 /// Connections that read.
@@ -43,6 +44,7 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 pub struct Database {
     readers: SqlitePool,
     writer: SqlitePool,
+    waits: Waits,
     file: PathBuf,
     // Keeps the folder of a private database until the last handle goes.
     _private: Option<Arc<Private>>,
@@ -95,8 +97,17 @@ impl Database {
             .test_before_acquire(false)
             .connect_with(base.pragma("query_only", "ON"))
             .await?;
+        let waits = Waits::default();
+        for (name, most, pool, waits) in [
+            ("readers", READERS, &readers, None),
+            ("writer", 1, &writer, Some(&waits)),
+        ] {
+            let pool = pool.clone();
+            pools::opened(name, most, waits, move || (pool.size(), pool.num_idle()));
+        }
         tracing::debug!(store.file = %file.display(), "opened the database");
         Ok(Self {
+            waits,
             readers,
             writer,
             file,
@@ -115,7 +126,10 @@ impl Database {
     /// [`Error::Unavailable`] when the writer does not come free in time.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         const BEGIN: &str = "BEGIN IMMEDIATE";
-        match self.writer.begin_with(BEGIN).await {
+        let asked = Instant::now();
+        let begun = self.writer.begin_with(BEGIN).await;
+        self.waits.record(asked.elapsed());
+        match begun {
             // SQLite rolls back by itself when the disk is full; the driver misses that and takes
             // the connection to be inside a transaction for ever.
             Err(sqlx::Error::InvalidSavePointStatement) => {

@@ -189,8 +189,12 @@ impl<'a> Work<'a> {
     /// [`Error::Unavailable`] when none comes in time.
     pub async fn begin(&mut self) -> Result<Session, Error> {
         self.attempt += 1;
-        let mut session = Session(Some(self.database.0.pool.acquire().await?));
-        self.deadline = Instant::now() + self.limit;
+        let asked = Instant::now();
+        let connection = self.database.0.pool.acquire().await;
+        let now = Instant::now();
+        self.database.0.waits.record(now - asked);
+        let mut session = Session(Some(connection?));
+        self.deadline = now + self.limit;
         if let Some(begin) = self.begin {
             let begun = session.connection().execute(begin);
             match timeout_at(self.deadline, begun).await {

@@ -1,6 +1,7 @@
 //! The store on a real PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
+mod asked;
 mod faults;
 mod outbox;
 mod schema;
