@@ -69,16 +69,9 @@ pub struct RunArgs {
     /// Processes that make the load: a number of them on this machine, or addresses of workers (`load worker`)
     #[arg(long, value_name = "N|ADDRESS,…")]
     pub workers: Option<Workers>,
-    /// What the workers at other addresses want to be known
-    #[arg(
-        long,
-        env = "TOUCHSTONE_WORKER_KEY",
-        hide_env_values = true,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "KEY"
-    )]
-    pub worker_key: String,
+    /// What they want to be known.
+    #[command(flatten)]
+    pub worker_key: WorkerKey,
     /// Threads of load, of each worker where there are any [default: half of the cores for a target on this machine, else all but one]
     #[arg(long)]
     pub shards: Option<u64>,
@@ -136,22 +129,31 @@ pub struct RunArgs {
     pub compare: Option<String>,
 }
 
-/// How a worker waits.
+/// What a coordinator and its workers know.
 #[derive(Clone, Debug, Args)]
-pub struct WorkerArgs {
-    /// Address to listen on; other machines reach it only when that is not 127.0.0.1
-    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    /// What coordinators have to know; there must be one unless it listens on this machine only
+pub struct WorkerKey {
+    /// What the coordinator and workers at other addresses both know; there must be one unless all of them
+    /// are on this machine
     #[arg(
-        long = "worker-key",
+        long,
         env = "TOUCHSTONE_WORKER_KEY",
         hide_env_values = true,
         default_value = "",
         hide_default_value = true,
         value_name = "KEY"
     )]
-    pub key: String,
+    pub worker_key: String,
+}
+
+/// How a worker waits.
+#[derive(Clone, Debug, Args)]
+pub struct WorkerArgs {
+    /// Address to listen on; other machines reach it only when that is not 127.0.0.1
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// What coordinators have to know.
+    #[command(flatten)]
+    pub key: WorkerKey,
     /// End after one run
     #[arg(long)]
     pub once: bool,
@@ -170,8 +172,8 @@ pub struct ReportArgs {
 
 /// Grades a load tester by endpoints whose answers are known
 ///
-/// Without a tool, this engine is graded. The report of a tool may be k6's summary, oha's JSON, Locust's
-/// JSON or table, or this engine's JSON.
+/// Without a tool, this engine is graded. The report of a tool may be k6's summary, the JSON of oha or
+/// vegeta, Locust's JSON or table, what wrk, h2load, ab and hey print, or this engine's JSON.
 #[derive(Clone, Debug, Args)]
 pub struct ConformanceArgs {
     /// Command to run for each probe, with {url}, {rate}, {seconds}, {requests} and {report} in it

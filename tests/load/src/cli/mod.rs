@@ -151,7 +151,7 @@ pub async fn conformance(args: &ConformanceArgs, surroundings: &Surroundings) ->
 
 /// Makes load for coordinators.
 async fn worker(args: &WorkerArgs, surroundings: &Surroundings) -> Result<u8, Stopped> {
-    if args.key.is_empty() && !args.listen.ip().is_loopback() {
+    if args.key.worker_key.is_empty() && !args.listen.ip().is_loopback() {
         return Err(Stopped::usage(anyhow::anyhow!(
             "a worker on {} can be asked by others: give it a --worker-key",
             args.listen
@@ -167,7 +167,8 @@ async fn worker(args: &WorkerArgs, surroundings: &Surroundings) -> Result<u8, St
     } else {
         out(&format!("a worker waits at {address}"));
     }
-    let served = workers::serve(listener, &args.key, args.once, |text| note(&text));
+    let key = &args.key.worker_key;
+    let served = workers::serve(listener, key, args.once, |text| note(&text));
     tokio::select! {
         served = served => served.map_err(Stopped::usage)?,
         _ = tokio::signal::ctrl_c() => {}

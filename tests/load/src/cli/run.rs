@@ -145,7 +145,7 @@ fn options(args: &RunArgs, surroundings: &Surroundings) -> Result<Options, Stopp
         target: args.target.clone(),
         shards: args.shards,
         workers: args.workers.clone(),
-        worker_key: args.worker_key.clone(),
+        worker_key: args.worker_key.worker_key.clone(),
         http2: args.http2,
         authorities: args.ca.clone(),
         metrics,

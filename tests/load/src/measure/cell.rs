@@ -221,6 +221,13 @@ pub struct CellPart {
     durations: Vec<(Measure, Sparse)>,
 }
 
+impl CellPart {
+    /// Requests in all.
+    pub fn requests(&self) -> u64 {
+        self.good + self.shed + self.errors.total()
+    }
+}
+
 /// `part / whole`, and 0 of nothing.
 pub fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 {

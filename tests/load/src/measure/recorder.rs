@@ -131,3 +131,10 @@ pub struct Part {
     /// Some failures.
     pub examples: Vec<Example>,
 }
+
+impl Part {
+    /// Requests that ended.
+    pub fn requests(&self) -> u64 {
+        self.cells.iter().map(|(_, cell)| cell.requests()).sum()
+    }
+}

@@ -4,6 +4,7 @@ mod conformance;
 mod expect;
 mod script;
 mod server;
+mod texts;
 mod told;
 
 pub use conformance::{Graded, Line, Tool, conformance};

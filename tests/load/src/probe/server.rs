@@ -69,13 +69,18 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let mut buffer = Vec::with_capacity(1024);
         loop {
-            let Some((path, length)) = head(&mut stream, &mut buffer).await else {
+            let Some(Head {
+                path,
+                length,
+                stays,
+            }) = head(&mut stream, &mut buffer).await
+            else {
                 return;
             };
             let arrived = Instant::now();
             buffer.drain(..length);
             let done = match Probe::find(path.trim_start_matches('/')) {
-                Some(probe) => self.answer(&mut stream, probe, arrived).await,
+                Some(probe) => self.answer(&mut stream, probe, arrived, stays).await,
                 None => {
                     let plain = if path.starts_with("/redirected") {
                         Probe::Close
@@ -87,7 +92,7 @@ impl Server {
                         end: End::Keep,
                         ..plain.reply(0)
                     };
-                    write(&mut stream, &reply, None).await
+                    write(&mut stream, &reply, None, stays).await
                 }
             };
             if !matches!(done, Ok(true)) {
@@ -101,6 +106,7 @@ impl Server {
         stream: &mut TcpStream,
         probe: Probe,
         arrived: Instant,
+        stays: Stays,
     ) -> std::io::Result<bool> {
         let (reply, at) = self.plan(probe, arrived);
         tokio::time::sleep_until(at).await;
@@ -110,7 +116,7 @@ impl Server {
             return Ok(false);
         }
         let elsewhere = (probe == Probe::Redirect).then_some("/redirected");
-        write(stream, &reply, elsewhere).await
+        write(stream, &reply, elsewhere, stays).await
     }
 
     /// The reply, and when its head is due.
@@ -135,8 +141,27 @@ impl Server {
     }
 }
 
-/// Path of the next request, and how long its head is; `None` when there is none.
-async fn head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String, usize)> {
+/// Whether a connection stays after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    /// As of HTTP/1.1.
+    Yes,
+    /// It is of HTTP/1.0, and the client asked for it.
+    Asked,
+    /// It is of HTTP/1.0.
+    No,
+}
+
+/// The head of a request.
+struct Head {
+    path: String,
+    /// In bytes.
+    length: usize,
+    stays: Stays,
+}
+
+/// The next request; `None` when there is none.
+async fn head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Head> {
     loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             let text = String::from_utf8_lossy(&buffer[..end]);
@@ -146,7 +171,21 @@ async fn head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String, u
                 .split('?')
                 .next()?
                 .to_owned();
-            return Some((path, end + 4));
+            let is_old = text.lines().next()?.ends_with("HTTP/1.0");
+            let asks = text
+                .to_ascii_lowercase()
+                .contains("\nconnection: keep-alive");
+            let stays = match (is_old, asks) {
+                (false, _) => Stays::Yes,
+                (true, true) => Stays::Asked,
+                (true, false) => Stays::No,
+            };
+            let length = end + 4;
+            return Some(Head {
+                path,
+                length,
+                stays,
+            });
         }
         if buffer.len() > HEAD || stream.read_buf(buffer).await.ok()? == 0 {
             return None;
@@ -159,6 +198,7 @@ async fn write(
     stream: &mut TcpStream,
     reply: &Reply,
     location: Option<&str>,
+    stays: Stays,
 ) -> std::io::Result<bool> {
     let is_stream = reply.pieces.len() > 1;
     let length: usize = reply.pieces.iter().map(String::len).sum();
@@ -177,8 +217,10 @@ async fn write(
         reply.status,
         length + missing
     );
-    if reply.end == End::Close {
+    if reply.end == End::Close || stays == Stays::No {
         head.push_str("connection: close\r\n");
+    } else if stays == Stays::Asked {
+        head.push_str("connection: keep-alive\r\n");
     }
     if let Some(location) = location {
         head.extend(["location: ", location, "\r\n"]);
@@ -200,5 +242,40 @@ async fn write(
             stream.write_all(piece.as_bytes()).await?;
         }
     }
-    Ok(reply.end == End::Keep)
+    Ok(reply.end == End::Keep && stays != Stays::No)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    async fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn connections_of_old_clients_end_unless_they_ask_otherwise() {
+        let listener = Server::bind(0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let over = CancellationToken::new();
+        let asked = async {
+            // Reading to the end comes back, because the server closes.
+            let answer = ask(address, "GET /errors HTTP/1.0\r\n\r\n").await;
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+            let twice = "GET /errors HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n\
+                         GET /errors HTTP/1.0\r\n\r\n";
+            let answers = ask(address, twice).await;
+            assert!(answers.contains("connection: keep-alive\r\n"), "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+            over.cancel();
+        };
+        let server = Server::new(Duration::from_secs(1));
+        tokio::join!(server.serve(listener, over.clone()), asked);
+    }
 }

@@ -51,14 +51,17 @@ impl Told {
         }
     }
 
-    /// Finds out the form: this engine's report, k6's summary, oha's JSON, Locust's
-    /// JSON or table.
+    /// Finds out the form: this engine's report, k6's summary, the JSON of oha and vegeta, Locust's JSON
+    /// or table, what wrk, h2load, ab and hey print.
     pub fn read(text: &str) -> Option<Self> {
         if text.trim_start().starts_with("Type,") || text.contains("\nType,Name") {
             return locust(text);
         }
         if text.trim_start().starts_with('[') {
             return locust_json(text);
+        }
+        if let Some(told) = super::texts::read(text) {
+            return Some(told);
         }
         let begin = text.find('{')?;
         let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<Value>();
@@ -67,6 +70,8 @@ impl Told {
             Some(k6(&json))
         } else if json.get("latencyPercentiles").is_some() {
             Some(oha(&json))
+        } else if json.get("latencies").is_some() {
+            Some(vegeta(&json))
         } else {
             serde_json::from_value(json)
                 .ok()
@@ -120,6 +125,19 @@ fn oha(json: &Value) -> Told {
     Told {
         requests: Some(requests),
         error_share: (requests > 0.0).then(|| 1.0 - good / requests),
+        quantiles: found.collect(),
+    }
+}
+
+/// Times are in nanoseconds; what succeeded is a share.
+fn vegeta(json: &Value) -> Told {
+    let quantiles = [(500, "50th"), (900, "90th"), (950, "95th"), (990, "99th")];
+    let found = quantiles
+        .iter()
+        .filter_map(|(at, key)| Some((*at, json["latencies"][key].as_f64()? / 1e6)));
+    Told {
+        requests: json["requests"].as_f64(),
+        error_share: json["success"].as_f64().map(|share| 1.0 - share),
         quantiles: found.collect(),
     }
 }
@@ -205,6 +223,11 @@ mod tests {
         assert_eq!(told.requests, Some(100.0));
         assert!((told.error_share.unwrap() - 0.1).abs() < 1e-9);
         assert_eq!(told.value(Quantity::Quantile(0.5)), Some(20.0));
+        let vegeta = r#"{"latencies":{"50th":20000000,"99th":500000000},"requests":100,"success":0.75,
+            "status_codes":{"200":75,"500":25}}"#;
+        let told = Told::read(vegeta).unwrap();
+        assert_eq!((told.requests, told.error_share), (Some(100.0), Some(0.25)));
+        assert_eq!(told.value(Quantity::Quantile(0.99)), Some(500.0));
         let locust =
             "Type,Name,Request Count,Failure Count,50%,99%\nGET,/x,7,1,3,4\n,Aggregated,8,2,5,60\n";
         let told = Told::read(locust).unwrap();

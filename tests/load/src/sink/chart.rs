@@ -33,6 +33,8 @@ pub(super) struct Chart {
     pub times: Vec<f64>,
     pub lines: Vec<Line>,
     pub bands: Vec<Band>,
+    /// Stretches that stand out: faults.
+    pub marks: Vec<Band>,
 }
 
 const WIDTH: f64 = 1000.0;
@@ -84,6 +86,15 @@ impl Chart {
                 at % 2,
                 (to - from).max(0.0),
                 escaped(&band.name)
+            );
+        }
+        for mark in &self.marks {
+            let (from, to) = (x(mark.from), x(mark.to));
+            let _ = write!(
+                text,
+                "<rect class=\"mark\" x=\"{from:.1}\" y=\"0\" width=\"{:.1}\" height=\"{HEIGHT}\"><title>{}</title></rect>",
+                (to - from).max(0.0),
+                escaped(&mark.name)
             );
         }
         let _ = write!(
@@ -161,12 +172,19 @@ mod tests {
                 values: vec![0.0, 5.0, 10.0],
             }],
             bands: Vec::new(),
+            marks: vec![Band {
+                name: "<hang>".into(),
+                from: 1.0,
+                to: 3.0,
+            }],
         };
         let markup = chart.markup();
         assert!(
             markup.contains("M250.0 200.0L500.0 100.0L1000.0 0.0"),
             "{markup}"
         );
+        let mark = "<rect class=\"mark\" x=\"250.0\" y=\"0\" width=\"500.0\" height=\"200\"><title>&lt;hang&gt;";
+        assert!(markup.contains(mark), "{markup}");
         assert!(markup.contains("&lt;b&gt;") && !markup.contains("<b>"));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::chart::{Band, Chart, Line, number};
+use super::faults::{faults, marks};
 use super::junit::escaped;
 use crate::measure::Measure;
 use crate::objectives::milliseconds;
@@ -24,6 +25,7 @@ pub fn html(report: &Report) -> String {
     for chart in charts(report) {
         body.push_str(&chart.markup());
     }
+    faults(&mut body, report);
     requests(&mut body, report);
     measures(&mut body, report);
     services(&mut body, report);
@@ -139,6 +141,7 @@ fn charts(report: &Report) -> Vec<Chart> {
         times: series.iter().map(|second| second.at as f64 + 1.0).collect(),
         lines,
         bands: bands.clone(),
+        marks: marks(report),
     };
     let classes: BTreeSet<&String> = series
         .iter()
@@ -347,9 +350,10 @@ fn circumstances(body: &mut String, report: &Report) {
     for worker in &generator.workers {
         let _ = write!(
             body,
-            "<tr><td>worker {}</td><td class=\"text\">{} threads, {:.2} cores, {:.0} MiB, clock {:+.3} ms (± {:.3}){}</td></tr>",
+            "<tr><td>worker {}</td><td class=\"text\">{} threads, {} requests, {:.2} cores, {:.0} MiB, clock {:+.3} ms (± {:.3}){}</td></tr>",
             escaped(&worker.address),
             worker.shards,
+            worker.requests,
             worker.cores,
             worker.memory as f64 / f64::from(1 << 20),
             worker.clock_ms,

@@ -202,6 +202,37 @@ fn the_page_needs_nothing_from_elsewhere_and_escapes_what_it_shows() {
 }
 
 #[test]
+fn faults_stand_on_the_time_line_and_behind_every_chart() {
+    let mut report = report(&[]);
+    assert!(!html(&report).contains("<h2>Faults</h2>"));
+    report.seconds = 10.0;
+    report.faults = vec![crate::faults::FaultRow {
+        phase: "a & b".into(),
+        service: "document".into(),
+        kind: "hang".into(),
+        share: 0.5,
+        from: 2.0,
+        to: 7.0,
+        matched: 40,
+        struck: 21,
+        first: Some(0.5),
+    }];
+    let page = html(&report);
+    for part in [
+        "document · hang (a &amp; b)",
+        "2.0 – 7.0 s",
+        "500 ms",
+        "52.5 %",
+        "<i style=\"left:20.00%;width:50.00%\"></i><b style=\"left:25.00%\"></b>",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("class=\"mark\" x=\"200.0\"").count(), 5);
+    let kept: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+    assert_eq!(kept.faults, report.faults);
+}
+
+#[test]
 fn the_verdict_stands_above_every_number() {
     let text = summary(&report(&["late"]));
     assert!(text.starts_with("INVALID: late\n"), "{text}");

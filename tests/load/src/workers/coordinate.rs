@@ -183,12 +183,14 @@ async fn conduct(
     let mut lost = Vec::new();
     for (own, ended) in uses.iter_mut().zip(ended) {
         match ended {
-            Ok(used) => {
+            Ok((requests, used)) => {
+                own.requests = requests;
                 own.cores = used.process_cores;
                 own.memory = used.memory;
                 usage.add(&used);
             }
-            Err((second, why)) => {
+            Err((requests, second, why)) => {
+                own.requests = requests;
                 own.lost = true;
                 lost.push(format!(
                     "the worker at {} was lost after {second} s ({why}): its share of the load was not made",
@@ -207,31 +209,32 @@ async fn conduct(
     (ran, uses, lost)
 }
 
-/// Passes on what a worker tells. It is lost when it says nothing, or goes before its end; then it is told
-/// up to which second it worked.
+/// Passes on what a worker tells; how many requests it made, and what it used. It is lost when it says
+/// nothing, or goes before its end; then it is told up to which second it worked.
 async fn follow(
     mut reader: Reader,
     shards: u64,
     sender: &mpsc::UnboundedSender<Message>,
-) -> Result<Usage, (u64, String)> {
-    let mut second = 0;
+) -> Result<(u64, Usage), (u64, u64, String)> {
+    let (mut second, mut requests) = (0, 0);
     let lost = loop {
         match tokio::time::timeout(SILENCE, reader.next(LONGEST)).await {
             Err(_) => break format!("silent for {} s", SILENCE.as_secs()),
             Ok(Err(error)) => break error.to_string(),
             Ok(Ok(Some(Told::Shard(message)))) => {
-                if let Message::Second(at, _) = &message {
+                if let Message::Second(at, part) = &message {
                     second = second.max(at + 1);
+                    requests += part.requests();
                 }
                 let _ = sender.send(message);
             }
-            Ok(Ok(Some(Told::Ended { usage }))) => return Ok(usage),
+            Ok(Ok(Some(Told::Ended { usage }))) => return Ok((requests, usage)),
             Ok(Ok(Some(_))) => break "it said what makes no sense at this point".to_owned(),
             Ok(Ok(None)) => break "it closed the connection".to_owned(),
         }
     };
     let _ = sender.send(Message::Gone(shards));
-    Err((second, lost))
+    Err((requests, second, lost))
 }
 
 /// Orders the begin, passes on credentials that were renewed, and orders the end when it comes early.

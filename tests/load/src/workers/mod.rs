@@ -64,6 +64,9 @@ pub struct WorkerUse {
     pub address: String,
     /// Threads of load.
     pub shards: u64,
+    /// Requests that it made.
+    #[serde(default)]
+    pub requests: u64,
     /// How far its clock was before the coordinator's, in milliseconds; the moment of the begin was set
     /// right by it.
     pub clock_ms: f64,

@@ -136,3 +136,75 @@ fn a_baseline_of_something_else_is_refused_before_the_run() {
     let (is_refused, told) = refused(&|_| {}, "");
     assert!(!is_refused, "the same is compared with the same: {told}");
 }
+
+/// A live run of fifteen seconds; what it told, unless this machine cannot measure at the moment.
+fn live(folder: &Path, url: &str, path: &str, more: &[&str]) -> Option<(i32, String)> {
+    let file = crate::workers::scenario(folder, 15);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("/steady", path)).unwrap();
+    let common = ["load", "run", "own.toml", "--no-live", "--target", url];
+    let output = load(folder, &[&common[..], more].concat());
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let code = output.status.code().unwrap();
+    if code == 3 {
+        eprintln!("SKIPPED: this machine cannot measure now: {told}");
+        return None;
+    }
+    Some((code, told))
+}
+
+#[test]
+fn live_runs_are_kept_as_baselines_and_compared_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = crate::workers::probe_url();
+    let run = |path: &str, more: &[&str]| live(folder.path(), &url, path, more);
+    let Some((code, told)) = run("/slow-body", &["--save-baseline", "main"]) else {
+        return;
+    };
+    assert_eq!(code, 0, "{told}");
+    let kept = folder.path().join(".touchstone-load/baselines/main.json");
+    let reports: Value = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+    assert_eq!(reports.as_array().unwrap().len(), 1);
+    // 150 ms before, 200 ms after: the objectives hold, and it is a regression.
+    let slower = ["--compare", "main", "--save-baseline", "slower"];
+    let Some((code, told)) = run("/stream", &slower) else {
+        return;
+    };
+    assert!(code == 1 && told.contains("**regressed**"), "{told}");
+    let Some((code, told)) = run(
+        "/steady",
+        &["--compare", "slower", "--save-baseline", "main"],
+    ) else {
+        return;
+    };
+    assert!(code == 0 && told.contains("improved"), "{told}");
+    let reports: Value = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+    assert_eq!(reports.as_array().unwrap().len(), 2, "runs are added");
+    // Another scenario, then another machine: nothing is sent.
+    let file = crate::workers::scenario(folder.path(), 15);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let other = folder.path().join("other.toml");
+    std::fs::write(other, text.replace("name = \"own\"", "name = \"other\"")).unwrap();
+    let refused = |file: &str, message: &str| {
+        let common = [
+            "load",
+            "run",
+            file,
+            "--no-live",
+            "--target",
+            "http://127.0.0.1:9",
+        ];
+        let output = load(
+            folder.path(),
+            &[&common[..], &["--compare", "main"]].concat(),
+        );
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(message), "{told}");
+    };
+    refused("other.toml", "scenario `own` and scenario `other`");
+    let mut reports = reports;
+    reports[1]["machine"]["processor"] = "another".into();
+    std::fs::write(&kept, reports.to_string()).unwrap();
+    refused("own.toml", "processor `another`");
+}

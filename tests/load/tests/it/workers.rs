@@ -156,6 +156,11 @@ fn workers_of_this_machine_make_the_load_of_one_process_together() {
     };
     let workers: Vec<(u64, bool)> = together.generator.workers.iter().map(told).collect();
     assert_eq!(workers, [(1, false), (1, false)]);
+    // Every second arrival is one worker's, the others the other's.
+    let made = together.generator.workers.iter().map(|own| own.requests);
+    let made: Vec<u64> = made.collect();
+    assert_eq!(made.iter().sum::<u64>(), seen, "{made:?}");
+    assert!(made[0].abs_diff(made[1]) <= 1, "{made:?}");
     assert_eq!(together.generator.usage.threads.len(), 2);
     let alone = run(folder.path(), &probes.url, 3, &[]).output().unwrap();
     let alone = report(&alone);
