@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod child;
+mod known;
+mod recorded;
 mod rows;
 mod server;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +34,14 @@ struct Cli {
 enum Role {
     /// The server that does nothing
     Serve,
+    /// Records live runs for `--recorded`, a minute and a bit each
+    Record {
+        /// How many of each kind
+        #[arg(long, default_value_t = 12)]
+        runs: u32,
+        /// Where to
+        file: PathBuf,
+    },
     /// A generator: a load (as scenarios write it) on a path of a server
     Generate {
         /// The server
@@ -58,6 +68,9 @@ pub(crate) struct Args {
     /// Locust's program
     #[arg(long, value_name = "PROGRAM")]
     locust: Option<String>,
+    /// Live runs that `record` wrote: the verdict on pairs that are drawn from them
+    #[arg(long, value_name = "FILE")]
+    recorded: Option<PathBuf>,
     /// Folder with the scripts of k6 and Locust
     #[arg(long, default_value = "tests", value_name = "DIR")]
     scripts: String,
@@ -71,6 +84,7 @@ fn main() -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match &cli.role {
             Some(Role::Serve) => server::serve().await?,
+            Some(Role::Record { runs, file }) => recorded::record(*runs, file).await?,
             Some(Role::Generate { url, path, load }) => generate(url, path, load).await?,
             None => return Box::pin(rows::all(&cli.args)).await,
         }

@@ -8,19 +8,19 @@ use std::time::Duration;
 use touchstone_load::baseline::calibration::{Imagined, told};
 use touchstone_load::llm::check::{self, Checked};
 use touchstone_load::llm::{Faults, Model, Profile};
-use touchstone_load::probe::{Graded, Pace, Probe, Tool, conformance};
 
 use crate::Args;
-use crate::child::{Server, found, generate};
-use crate::say;
+use crate::child::{Server, generate};
+use crate::known::{freeze, grades};
+use crate::{recorded, say};
 
 /// A row of the table.
-struct Row {
-    number: u8,
-    what: String,
-    asked: String,
-    measured: String,
-    holds: Option<bool>,
+pub(crate) struct Row {
+    pub number: u8,
+    pub what: String,
+    pub asked: String,
+    pub measured: String,
+    pub holds: Option<bool>,
 }
 
 /// Measures what is wanted and prints the table.
@@ -49,7 +49,7 @@ pub(crate) async fn all(args: &Args) -> anyhow::Result<ExitCode> {
         seeds(&mut rows).await?;
     }
     if is_wanted(8) {
-        verdicts(args, &mut rows);
+        verdicts(args, &mut rows)?;
     }
     say("| # | what | asked | measured | |\n|---|---|---|---|---|");
     for row in &rows {
@@ -65,108 +65,6 @@ pub(crate) async fn all(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let is_missed = rows.iter().any(|row| row.holds == Some(false));
     Ok(ExitCode::from(u8::from(is_missed)))
-}
-
-/// This engine and the others that are on the machine.
-async fn tools(args: &Args) -> Vec<(&'static str, Tool)> {
-    let mut tools = vec![("this engine", Tool::Own)];
-    let scripts = &args.scripts;
-    if let Some(k6) = found("k6", args.k6.as_ref()).await {
-        let command = format!(
-            "{k6} run --quiet -e URL={{url}} -e RATE={{rate}} -e SECONDS={{seconds}} --summary-export {{report}} {scripts}/k6/probe.js"
-        );
-        tools.push(("k6", Tool::Command(command)));
-    }
-    if let Some(locust) = found("locust", args.locust.as_ref()).await {
-        let command = format!(
-            "RATE={{rate}} {locust} -f {scripts}/locust/probe.py --headless --json -u 50 -r 50 -t {{seconds}}s --stop-timeout 15 --host {{url}}"
-        );
-        tools.push(("Locust, 50 users", Tool::Command(command)));
-    }
-    tools
-}
-
-async fn freeze(args: &Args, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    let pace = Pace::scaled(if args.quick { 0.1 } else { 1.0 });
-    for (name, tool) in tools(args).await {
-        let graded = Box::pin(conformance(&tool, &[Probe::Freeze], pace, |_| {})).await?;
-        let mut texts = Vec::new();
-        let mut holds = true;
-        for line in graded
-            .lines
-            .iter()
-            .filter(|line| line.quantity.contains("ms"))
-        {
-            let Some(told) = line.told else {
-                texts.push(format!("{} –", line.quantity));
-                holds = false;
-                continue;
-            };
-            // The median is 0 in the closed form: what the machine takes is told as it is.
-            if line.expected > 0.0 {
-                let error = told / line.expected - 1.0;
-                holds &= error.abs() <= 0.01;
-                texts.push(format!(
-                    "{} {told:.0} ({:+.1} %)",
-                    line.quantity,
-                    error * 100.0
-                ));
-            } else {
-                holds &= told <= 10.0;
-                texts.push(format!("{} {told:.1}", line.quantity));
-            }
-        }
-        texts.extend(graded.mistakes);
-        let is_own = matches!(tool, Tool::Own);
-        rows.push(Row {
-            number: 1,
-            what: format!("freeze of a sixth of the run, 200/s: {name}"),
-            asked: if is_own {
-                "p90 and p99 within 1 % of the closed form".into()
-            } else {
-                "published".into()
-            },
-            measured: texts.join(", "),
-            holds: is_own.then_some(holds),
-        });
-    }
-    Ok(())
-}
-
-async fn grades(args: &Args, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    let scale = if args.quick { 0.1 } else { 0.25 };
-    for (name, tool) in tools(args).await {
-        let graded: Graded =
-            Box::pin(conformance(&tool, &Probe::ALL, Pace::scaled(scale), |_| {})).await?;
-        let mut wrong: Vec<&str> = graded
-            .lines
-            .iter()
-            .filter(|line| !line.right)
-            .map(|line| line.probe)
-            .collect();
-        wrong.dedup();
-        let is_own = matches!(tool, Tool::Own);
-        rows.push(Row {
-            number: 2,
-            what: format!("{} probes: {name}", Probe::ALL.len()),
-            asked: if is_own {
-                "100".into()
-            } else {
-                "published".into()
-            },
-            measured: format!(
-                "{:.0}{}",
-                graded.score,
-                if wrong.is_empty() {
-                    String::new()
-                } else {
-                    format!(" (wrong: {})", wrong.join(", "))
-                }
-            ),
-            holds: is_own.then_some(graded.score >= 100.0),
-        });
-    }
-    Ok(())
 }
 
 async fn lateness(args: &Args, rows: &mut Vec<Row>) -> anyhow::Result<()> {
@@ -329,7 +227,7 @@ async fn seeds(rows: &mut Vec<Row>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verdicts(args: &Args, rows: &mut Vec<Row>) {
+fn verdicts(args: &Args, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let (alarms, power) = if args.quick { (10, 10) } else { (200, 50) };
     let imagined = |rate| Imagined { seconds: 180, rate };
     let false_ones = told(alarms, imagined(80), 1.0, false);
@@ -341,4 +239,26 @@ fn verdicts(args: &Args, rows: &mut Vec<Row>) {
         measured: format!("{false_ones} of {alarms} false; {found} of {power} found"),
         holds: Some(false_ones * 20 <= alarms && found * 10 >= power * 9),
     });
+    if let Some(file) = &args.recorded {
+        let pairs = if args.quick { 20 } else { 200 };
+        let rates = recorded::rates(file, pairs)?;
+        let [usual, slower] = rates.minutes;
+        rows.push(Row {
+            number: 8,
+            what: format!(
+                "the same on {pairs} + {pairs} pairs drawn, 30 s at a time, from {usual} + {slower} live minutes ({} INVALID runs in them)",
+                rates.invalid
+            ),
+            asked: "<= 5 % false alarms, >= 90 % of a p99 that is 10 % longer".into(),
+            measured: format!(
+                "{} of {pairs} false ({:.1} %); {} of {pairs} found ({:.1} %)",
+                rates.alarms,
+                rates.alarms as f64 / pairs as f64 * 100.0,
+                rates.found,
+                rates.found as f64 / pairs as f64 * 100.0
+            ),
+            holds: Some(rates.alarms * 20 <= pairs && rates.found * 10 >= pairs * 9),
+        });
+    }
+    Ok(())
 }
