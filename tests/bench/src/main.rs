@@ -29,7 +29,7 @@ struct Args {
     /// Chunks in the index for ingest and search on real servers
     #[arg(long, default_value_t = 20_000)]
     real_chunks: usize,
-    /// Only these areas: quality, gate, dense, start, load, relay, distributed, recovery, users
+    /// Only these areas: quality, gate, dense, start, load, relay, distributed, recovery, failures, users
     #[arg(long, value_name = "AREA")]
     only: Vec<String>,
     /// Where the report of the thousand users is written
@@ -62,9 +62,16 @@ async fn main() -> anyhow::Result<ExitCode> {
     if args.wants("relay") {
         real::relay::run(&mut table).await?;
     }
-    if ["start", "load", "distributed", "recovery", "users"]
-        .iter()
-        .any(|area| args.wants(area))
+    if [
+        "start",
+        "load",
+        "distributed",
+        "recovery",
+        "failures",
+        "users",
+    ]
+    .iter()
+    .any(|area| args.wants(area))
     {
         let binary = system::binary(args.binary.clone())?;
         processes(&args, &binary, &mut table).await?;
@@ -86,6 +93,9 @@ async fn processes(args: &Args, binary: &Path, table: &mut Table) -> anyhow::Res
     }
     if args.wants("recovery") {
         real::recovery(binary, table).await?;
+    }
+    if args.wants("failures") {
+        real::failures(binary, table).await?;
     }
     if args.wants("users") {
         real::users(binary, &args.reports, table).await?;

@@ -177,6 +177,19 @@ impl Deployment {
         }
     }
 
+    /// Sends a signal to a service's process, e.g. `-STOP`.
+    pub async fn signal(&self, service: Service, signal: &str) -> anyhow::Result<()> {
+        let process = self.processes.get(&service).and_then(Child::id);
+        let id = process.with_context(|| format!("{service} does not run"))?;
+        let sent = Command::new("kill")
+            .arg(signal)
+            .arg(id.to_string())
+            .status()
+            .await?;
+        anyhow::ensure!(sent.success(), "{service} cannot be sent {signal}");
+        Ok(())
+    }
+
     /// SIGKILL for a service's process.
     pub async fn kill(&mut self, service: Service) -> anyhow::Result<()> {
         if let Some(mut process) = self.processes.remove(&service) {

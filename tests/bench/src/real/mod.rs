@@ -1,6 +1,7 @@
 //! A process per service on real servers: ingest, search, and how soon things go on after a fault.
 
 mod deployment;
+mod failures;
 mod ingest;
 mod recovery;
 pub mod relay;
@@ -43,6 +44,17 @@ pub async fn recovery(binary: &Path, table: &mut Table) -> anyhow::Result<()> {
     let servers = servers.with_qdrant_if_there().await;
     let deployment = Deployment::start(binary, &servers).await?;
     recovery::run(deployment, &servers, table).await
+}
+
+/// Every service and every server stopped, frozen and slowed down.
+pub async fn failures(binary: &Path, table: &mut Table) -> anyhow::Result<()> {
+    let Some(servers) = Servers::start().await else {
+        table.skipped("services and servers that fail", "a server is missing");
+        return Ok(());
+    };
+    let servers = servers.with_qdrant_if_there().await;
+    let deployment = Deployment::start(binary, &servers).await?;
+    Box::pin(failures::run(deployment, &servers, table)).await
 }
 
 /// A thousand users, and a report of them in the folder `reports`.
