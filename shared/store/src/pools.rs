@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::sqlite::Database;
 
-    fn value(text: &str, series: &str) -> f64 {
+    fn value(text: &str, series: &str) -> u64 {
         let line = text.lines().find_map(|line| line.strip_prefix(series));
         line.unwrap_or_else(|| panic!("no {series} in {text}"))
             .trim()
@@ -177,11 +177,11 @@ mod tests {
                 &format!("touchstone_sample_database_connections{labels}"),
             )
         };
-        assert_eq!((busy("writer"), busy("readers")), (1.0, 0.0));
+        assert_eq!((busy("writer"), busy("readers")), (1, 0));
         let limit = "touchstone_sample_database_connections_limit{pool=\"readers\"}";
-        assert_eq!(value(&text, limit), 4.0);
+        assert_eq!(value(&text, limit), 4);
         let waits = "touchstone_sample_database_wait_seconds_count{pool=\"writer\"}";
-        assert_eq!(value(&text, waits), 1.0);
+        assert_eq!(value(&text, waits), 1);
         assert!(
             !text.contains("wait_seconds_count{pool=\"readers\"}"),
             "{text}"
@@ -190,7 +190,7 @@ mod tests {
         db.close().await;
         let text = scope.encode();
         let open = "touchstone_sample_database_connections{pool=\"writer\",state=\"busy\"}";
-        assert_eq!(value(&text, open), 0.0);
+        assert_eq!(value(&text, open), 0);
     }
 
     #[tokio::test]

@@ -55,6 +55,9 @@ pub struct Report {
     pub series: Vec<SecondRow>,
     /// Some failures.
     pub examples: Vec<String>,
+    /// The slowest answers, by the names under which the target's traces and logs have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowest: Vec<SlowRow>,
     /// The generator.
     pub generator: Generator,
     /// Other processes of this machine, when the target is on it.
@@ -71,6 +74,19 @@ pub struct Report {
     /// Faults that were asked for, and what they did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRow>,
+}
+
+/// An answer that took long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowRow {
+    /// Kind of request.
+    pub endpoint: String,
+    /// In which second it ended.
+    pub at: u64,
+    /// From its actual begin to its end, in milliseconds.
+    pub ms: f64,
+    /// The trace, or the request id, that the answer named.
+    pub name: String,
 }
 
 /// What the generator did and used.
@@ -340,6 +356,16 @@ impl Report {
                 .map(|example| {
                     let endpoint = &prepared.endpoints[usize::from(example.endpoint)];
                     format!("{endpoint}: {}", example.what)
+                })
+                .collect(),
+            slowest: series
+                .slowest()
+                .iter()
+                .map(|(at, slow)| SlowRow {
+                    endpoint: prepared.endpoints[usize::from(slow.endpoint)].clone(),
+                    at: *at,
+                    ms: slow.micros as f64 / 1e3,
+                    name: slow.name.clone(),
                 })
                 .collect(),
             generator: Generator {

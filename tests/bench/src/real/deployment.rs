@@ -88,6 +88,8 @@ pub struct Deployment {
     environment: Vec<(&'static str, String)>,
     ports: BTreeMap<Service, u16>,
     processes: BTreeMap<Service, Child>,
+    /// Where operators ask the gateway.
+    admin: u16,
     /// A user of its gateway.
     pub user: Session,
 }
@@ -104,7 +106,9 @@ impl Deployment {
             .iter()
             .map(|(service, socket)| Ok((*service, socket.local_addr()?.port())))
             .collect::<anyhow::Result<_>>()?;
-        drop(held);
+        let operators = TcpListener::bind("127.0.0.1:0")?;
+        let admin = operators.local_addr()?.port();
+        drop((held, operators));
         let gateway = format!("http://127.0.0.1:{}", ports[&Service::Gateway]);
         let mut deployment = Self {
             binary: binary.to_owned(),
@@ -112,6 +116,7 @@ impl Deployment {
             environment: servers.environment(),
             ports,
             processes: BTreeMap::new(),
+            admin,
             user: Session::new(gateway.clone(), ("X-API-Key", String::new()))?,
         };
         for service in Service::ALL {
@@ -149,6 +154,10 @@ impl Deployment {
         for setting in SETTINGS.iter().chain(&QUEUES) {
             command.args(["--set", setting]);
         }
+        if service == Service::Gateway {
+            let admin = format!("stack.admin_port={}", self.admin);
+            command.args(["--set", &admin]);
+        }
         for (other, port) in &self.ports {
             command.arg(format!("--{other}-port={port}"));
         }
@@ -175,6 +184,14 @@ impl Deployment {
             anyhow::ensure!(waited, "{service} does not get ready");
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// What the gateway tells operators of itself.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
+        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let answer = http.get(url).send().await?.error_for_status()?;
+        Ok(answer.text().await?)
     }
 
     /// Sends a signal to a service's process, e.g. `-STOP`.

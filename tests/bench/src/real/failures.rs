@@ -199,9 +199,7 @@ async fn ask(request: RequestBuilder, kind: &'static str, text: String, shared: 
 
 /// Opened and closed breakers that the gateway counted since it began.
 async fn breakers(deployment: &Deployment) -> anyhow::Result<(f64, f64)> {
-    let url = format!("{}/metrics", deployment.user.gateway());
-    let client = reqwest::Client::builder().timeout(ANSWER).build()?;
-    let text = client.get(url).send().await?.text().await?;
+    let text = deployment.metrics().await?;
     let sum = |action: &str| -> f64 {
         let lines = text.lines().filter(|line| {
             line.starts_with("touchstone_mesh_decisions_total{")

@@ -9,5 +9,5 @@ mod series;
 pub use cell::{Cell, CellPart, Measure, Sample, share};
 pub use histogram::{Durations, Sparse};
 pub use outcome::{ErrorClass, Errors, Outcome};
-pub use recorder::{Active, Example, Part, Recorder};
+pub use recorder::{Active, Example, Part, Recorder, Slow};
 pub use series::{Second, Series};

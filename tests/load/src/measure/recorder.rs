@@ -24,6 +24,8 @@ struct Window {
     connections: u64,
     /// The first failures, for whoever looks for the reason.
     examples: Vec<Example>,
+    /// The slowest answers, the slowest first.
+    slow: Vec<Slow>,
 }
 
 /// A failure as it looked.
@@ -35,8 +37,30 @@ pub struct Example {
     pub what: String,
 }
 
+/// An answer that took long, by which name the target knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slow {
+    /// Kind of request.
+    pub endpoint: u16,
+    /// From its actual begin to its end, in microseconds.
+    pub micros: u64,
+    /// What the target calls it: its trace, or its request id.
+    pub name: String,
+}
+
 /// Examples that are kept of one second of one shard.
 const EXAMPLES: usize = 5;
+/// Slow answers that are.
+const SLOWEST: usize = 3;
+
+/// Keeps the slowest, the slowest first.
+pub(super) fn keep_slowest<T>(kept: &mut Vec<T>, new: T, most: usize, micros: impl Fn(&T) -> u64) {
+    let place = kept.partition_point(|own| micros(own) >= micros(&new));
+    if place < most {
+        kept.insert(place, new);
+        kept.truncate(most);
+    }
+}
 
 impl Recorder {
     /// A request that ended.
@@ -52,6 +76,22 @@ impl Recorder {
         if window.examples.len() < EXAMPLES {
             let what = what();
             window.examples.push(Example { endpoint, what });
+        }
+    }
+
+    /// An answer that took so long; `name` tells what the target calls it, if it does.
+    pub fn slow(&self, endpoint: u16, took: Duration, name: impl FnOnce() -> Option<String>) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let mut window = self.0.borrow_mut();
+        let is_slow = |last: &Slow| micros > last.micros;
+        if window.slow.len() < SLOWEST || window.slow.last().is_some_and(is_slow) {
+            let Some(name) = name() else { return };
+            let new = Slow {
+                endpoint,
+                micros,
+                name,
+            };
+            keep_slowest(&mut window.slow, new, SLOWEST, |own| own.micros);
         }
     }
 
@@ -99,6 +139,7 @@ impl Recorder {
             active: window.active,
             connections: std::mem::take(&mut window.connections),
             examples: std::mem::take(&mut window.examples),
+            slow: std::mem::take(&mut window.slow),
         }
     }
 }
@@ -130,6 +171,9 @@ pub struct Part {
     pub connections: u64,
     /// Some failures.
     pub examples: Vec<Example>,
+    /// The slowest answers.
+    #[serde(default)]
+    pub slow: Vec<Slow>,
 }
 
 impl Part {

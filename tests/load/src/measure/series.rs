@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cell, Durations, Errors, Example, Measure, Part, Sparse};
+use super::recorder::keep_slowest;
+use super::{Cell, Durations, Errors, Example, Measure, Part, Slow, Sparse};
 
 /// Examples of failures that a run keeps.
 const EXAMPLES: usize = 20;
+/// Slow answers that it keeps.
+const SLOWEST: usize = 10;
 
 /// One second of the run.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +50,7 @@ pub struct Series {
     due: u64,
     connections: u64,
     examples: Vec<Example>,
+    slowest: Vec<(u64, Slow)>,
 }
 
 impl Series {
@@ -83,6 +87,10 @@ impl Series {
         }
         self.due += part.due;
         self.connections += part.connections;
+        for slow in &part.slow {
+            let new = (at, slow.clone());
+            keep_slowest(&mut self.slowest, new, SLOWEST, |(_, own)| own.micros);
+        }
         let room = EXAMPLES.saturating_sub(self.examples.len());
         self.examples
             .extend(part.examples.iter().take(room).cloned());
@@ -136,6 +144,11 @@ impl Series {
     /// Connections that were made.
     pub const fn connections(&self) -> u64 {
         self.connections
+    }
+
+    /// The slowest answers that have names, and in which seconds they ended.
+    pub fn slowest(&self) -> &[(u64, Slow)] {
+        &self.slowest
     }
 
     /// Some failures.

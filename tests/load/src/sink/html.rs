@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::chart::{Band, Chart, Line, number};
+use super::examples::slowest;
 use super::faults::{faults, marks};
 use super::junit::escaped;
 use crate::measure::Measure;
@@ -380,6 +381,7 @@ fn circumstances(body: &mut String, report: &Report) {
         );
     }
     body.push_str("</table></div>");
+    slowest(body, report);
     if !report.examples.is_empty() {
         let _ = write!(
             body,

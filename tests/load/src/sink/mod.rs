@@ -1,6 +1,7 @@
 //! Where a report goes.
 
 mod chart;
+mod examples;
 mod faults;
 mod hdrlog;
 mod html;

@@ -65,6 +65,11 @@ fn report(verdict: &[&str]) -> Report {
             });
         }
         recorder.example(1, || "500: <oops>".into());
+        for number in 0..9 {
+            let took = Duration::from_millis(100 + number * 10 + u64::from(second));
+            recorder.slow(0, took, || Some(format!("trace-{second}-{number}")));
+        }
+        recorder.slow(0, Duration::from_secs(9), || None);
         series.absorb(u64::from(second), &recorder.take());
     }
     let ran = Ran {
@@ -199,6 +204,27 @@ fn the_page_needs_nothing_from_elsewhere_and_escapes_what_it_shows() {
     }
     assert!(page.contains("INVALID: the host is &lt;busy&gt;") && !page.contains("<oops>"));
     assert_eq!(page.matches("<svg").count(), 5);
+}
+
+#[test]
+fn the_slowest_answers_are_told_by_the_names_of_their_traces() {
+    let report = report(&[]);
+    let told: Vec<(&str, u64, f64)> = report
+        .slowest
+        .iter()
+        .map(|slow| (slow.name.as_str(), slow.at, slow.ms))
+        .collect();
+    // Three of each second, and only those that have a name.
+    let expected = [
+        ("trace-1-8", 1, 181.0),
+        ("trace-0-8", 0, 180.0),
+        ("trace-1-7", 1, 171.0),
+        ("trace-0-7", 0, 170.0),
+        ("trace-1-6", 1, 161.0),
+        ("trace-0-6", 0, 160.0),
+    ];
+    assert_eq!(told, expected);
+    assert!(html(&report).contains("<code>trace-1-8</code>"));
 }
 
 #[test]

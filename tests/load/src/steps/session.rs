@@ -237,6 +237,10 @@ impl Session<'_> {
         if let Some(what) = what {
             self.recorder.example(endpoint, || what);
         }
+        if let Ok(answer) = &exchange.result {
+            let took = exchange.ended.saturating_duration_since(exchange.began);
+            self.recorder.slow(endpoint, took, || named(answer));
+        }
         if exchange.connect.is_some() {
             self.recorder.connected();
         }
@@ -298,4 +302,11 @@ impl Session<'_> {
             events: Vec::new(),
         });
     }
+}
+
+/// What the target calls a request: the trace, else the request id that its answer names.
+fn named(answer: &Answer) -> Option<String> {
+    let text = |name: &str| answer.headers.get(name)?.to_str().ok();
+    let trace = text("traceparent").and_then(|trace| trace.split('-').nth(1));
+    trace.or_else(|| text("x-request-id")).map(str::to_owned)
 }
