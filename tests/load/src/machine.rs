@@ -1,6 +1,6 @@
 //! What the kernel tells of this machine, of this process and of its threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Instant;
 
@@ -166,14 +166,14 @@ pub fn status_bytes(process: &str, key: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// A process whose use is told in the report.
+/// Processes of one command, whose use is told in the report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessUse {
-    /// Its command.
+    /// Their program, and its subcommand if it has one.
     pub name: String,
-    /// Cores that it used on average.
+    /// Cores that they used on average.
     pub cores: f64,
-    /// Resident memory at the end, in bytes.
+    /// Resident memory at the end, in bytes; what several processes share is divided among them.
     pub memory: u64,
     /// Descriptors at the end.
     pub descriptors: u64,
@@ -195,28 +195,51 @@ impl Processes {
         }
     }
 
-    /// Those that used most, at least a hundredth of a core.
+    /// Those that used most, at least a hundredth of a core, and others of their programs.
     pub fn end(&self, most: usize) -> Vec<ProcessUse> {
         let elapsed = self.begun.elapsed().as_secs_f64().max(0.001);
         let own = std::process::id();
-        let mut found: Vec<ProcessUse> = all_cpu_seconds()
+        let mut groups: BTreeMap<(String, String), (f64, Vec<u32>)> = BTreeMap::new();
+        for (id, after) in all_cpu_seconds().into_iter().filter(|(id, _)| *id != own) {
+            let before = self.before.get(&id).copied().unwrap_or(after);
+            let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let group = groups.entry(command(&line)).or_default();
+            group.0 += (after - before) / elapsed;
+            group.1.push(id);
+        }
+        let busy: BTreeSet<String> = groups
+            .iter()
+            .filter(|((program, _), (cores, _))| !program.is_empty() && *cores >= 0.01)
+            .map(|((program, _), _)| program.clone())
+            .collect();
+        let mut found: Vec<ProcessUse> = groups
             .into_iter()
-            .filter(|(id, _)| *id != own)
-            .filter_map(|(id, after)| {
-                let cores = (after - self.before.get(&id).copied().unwrap_or(after)) / elapsed;
-                (cores >= 0.01).then(|| ProcessUse {
-                    name: command(id),
-                    cores,
-                    memory: status_bytes(&id.to_string(), "VmRSS:").unwrap_or_default(),
-                    descriptors: fs::read_dir(format!("/proc/{id}/fd"))
-                        .map_or(0, |entries| entries.count() as u64),
-                })
+            .filter(|((program, _), _)| busy.contains(program))
+            .map(|((program, role), (cores, ids))| ProcessUse {
+                name: format!("{program} {role}").trim_end().to_owned(),
+                cores,
+                memory: ids.iter().map(|id| resident(*id)).sum(),
+                descriptors: ids.iter().map(|id| descriptors(*id)).sum(),
             })
             .collect();
         found.sort_by(|a, b| b.cores.total_cmp(&a.cores));
         found.truncate(most);
         found
     }
+}
+
+/// Resident memory of a process, its share of what it shares; all of it where that is not told.
+fn resident(id: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+    let share = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = share.and_then(|kib| kib.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map(|kib| kib * 1024)
+        .or_else(|| status_bytes(&id.to_string(), "VmRSS:"))
+        .unwrap_or_default()
+}
+
+fn descriptors(id: u32) -> u64 {
+    fs::read_dir(format!("/proc/{id}/fd")).map_or(0, |entries| entries.count() as u64)
 }
 
 fn all_cpu_seconds() -> BTreeMap<u32, f64> {
@@ -226,21 +249,21 @@ fn all_cpu_seconds() -> BTreeMap<u32, f64> {
         .collect()
 }
 
-/// The command of a process: its program and first argument, which says its role.
-fn command(id: u32) -> String {
-    let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
-    let mut words = line.split('\0').filter(|word| !word.is_empty());
-    let program = words
-        .next()
-        .unwrap_or("?")
-        .rsplit('/')
-        .next()
-        .unwrap_or("?");
+/// Program and subcommand of a command line. Programs that write a title over it are known by its
+/// first word; those of the kernel have none.
+fn command(line: &str) -> (String, String) {
+    let mut words = line.split('\0');
+    let title = words.next().unwrap_or_default();
+    let path = title.split([' ', ':']).next().unwrap_or_default();
+    let program = path.rsplit('/').next().unwrap_or_default();
     let role: Vec<&str> = words
-        .filter(|word| word.len() < 20 && word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        .take_while(|word| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        })
+        .take_while(|word| !word.starts_with('-'))
         .take(2)
         .collect();
-    format!("{program} {}", role.join(" ")).trim().to_owned()
+    (program.to_owned(), role.join(" "))
 }
 
 /// The machine, for reports: processor, cores, memory, kernel.
@@ -279,6 +302,59 @@ mod tests {
         assert!((machine.all - 1000.0).abs() < 1e-9);
         assert!((machine.busy - 160.0).abs() < 1e-9);
         assert!((machine.steal - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn processes_are_known_by_program_and_subcommand() {
+        let cases = [
+            (
+                "/usr/bin/touchstone\0serve\0gateway\0--port\0",
+                "touchstone",
+                "serve gateway",
+            ),
+            (
+                "postgres: touchstone postgres 127.0.0.1(1) idle",
+                "postgres",
+                "",
+            ),
+            (
+                "/usr/lib/postgresql/15/bin/postgres\0-D\0data\0",
+                "postgres",
+                "",
+            ),
+            ("/usr/bin/redis-server 127.0.0.1:1", "redis-server", ""),
+            ("/usr/bin/java\0-Xms64m\0-cp\0", "java", ""),
+            ("", "", ""),
+        ];
+        for (line, program, role) in cases {
+            assert_eq!(
+                command(line),
+                (program.to_owned(), role.to_owned()),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn processes_of_one_command_are_told_together() {
+        let sleep = || {
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", "while :; do :; done"]);
+            command.spawn().unwrap()
+        };
+        let mut both = [sleep(), sleep()];
+        let begun = Processes::start();
+        let found = loop {
+            let found = begun.end(100);
+            if let Some(found) = found.into_iter().find(|found| found.name == "sh") {
+                break found;
+            }
+        };
+        for child in &mut both {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert!(found.memory > 0 && found.descriptors >= 6, "{found:?}");
     }
 
     #[test]

@@ -268,7 +268,7 @@ pub async fn run(
         workers,
         verdict,
         processes: processes
-            .map(|processes| processes.end(12))
+            .map(|processes| processes.end(20))
             .unwrap_or_default(),
         services: watch.end(),
         notes,

@@ -65,9 +65,27 @@ pub async fn run(
     table.measured(&what("errors"), Goal::AtMost(0.0), errors, "", 0);
     let p95 = number("/total/ms/total/p95")?;
     table.measured(&what("p95"), Goal::AtMost(200.0), p95, " ms", 1);
+    let processes = report["processes"].as_array().context("no processes")?;
+    let own = processes
+        .iter()
+        .filter(|process| process["name"].as_str().is_some_and(is_own))
+        .filter_map(|process| process["memory"].as_f64());
+    let memory = own.sum::<f64>() / 1e6;
+    table.measured(
+        &what("memory of all services"),
+        Goal::AtMost(300.0),
+        memory,
+        " MB",
+        0,
+    );
     let reasons = &report["verdict"]["reasons"];
     if reasons.as_array().is_none_or(|reasons| !reasons.is_empty()) {
         table.told(&what("verdict"), &format!("INVALID: {reasons}"));
     }
     Ok(())
+}
+
+/// Whether a process of the report is a service.
+fn is_own(name: &str) -> bool {
+    name.starts_with("touchstone serve")
 }
