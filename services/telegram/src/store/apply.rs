@@ -170,9 +170,7 @@ pub(super) async fn apply(
         threads::complete(tables, channel, spans, &told.rows, &mut before).await?;
     }
     let plan = ledger::plan(&before, told.rows.clone(), &told.deleted, told.truth);
-    // Once each: a number may be told to be gone twice.
-    let rows: BTreeMap<i32, &Row> = plan.rows.iter().map(|row| (row.id, row)).collect();
-    let columns: Result<Vec<_>, _> = rows.into_values().map(Columns::new).collect();
+    let columns: Result<Vec<_>, _> = plan.rows.iter().map(Columns::new).collect();
     let columns = columns?;
     tables.put_rows(channel, &columns).await?;
     let hash = |written: &Columns<'_>| (written.row.id, (written.row.revision, written.hash));
