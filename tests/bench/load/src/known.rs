@@ -53,7 +53,7 @@ async fn tools(args: &Args) -> Vec<(&'static str, Tool)> {
     }
     if let Some(locust) = found("locust", args.locust.as_ref()).await {
         let command = format!(
-            "RATE={{rate}} {locust} -f {scripts}/locust/probe.py --headless --json -u 50 -r 50 -t {{seconds}}s --stop-timeout 15 --host {{url}}"
+            "RATE={{rate}} {locust} -f {scripts}/locust/probe.py --headless --json -u 50 -r 50 -t $(printf %.0f {{seconds}})s --stop-timeout 15 --host {{url}}"
         );
         tools.push(("Locust, 50 users", Tool::Command(command)));
     }
