@@ -73,6 +73,9 @@ pub(crate) struct Options {
     pub lease: Lease,
 }
 
+/// Longest sleep of a call that waits for the governor.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// A supervised account; clones are handles of the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Account(Arc<Shared>);
@@ -190,7 +193,7 @@ impl Account {
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
         loop {
-            self.pass(method, deadline).await?;
+            let flight = self.pass(method, deadline).await?;
             let outcome = match dc {
                 None => self.send(request, deadline).await,
                 Some(dc) => self.send_away(dc, request, deadline).await,
@@ -203,7 +206,7 @@ impl Account {
                 }
                 Err(CallError::Flood(wait)) => {
                     let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
-                    self.governor().flooded(method, seconds, now);
+                    self.governor().flooded(method, seconds, flight.sent, now);
                     if Instant::now() + wait >= deadline {
                         return Err(CallError::Flood(wait));
                     }
@@ -214,16 +217,22 @@ impl Account {
     }
 
     /// Waits for the governor.
-    async fn pass(&self, method: &str, deadline: Instant) -> Result<(), CallError> {
+    async fn pass<'a>(&'a self, method: &'a str, until: Instant) -> Result<Flight<'a>, CallError> {
         loop {
-            let wait = self.governor().ask(method, self.0.started.elapsed());
+            let now = self.0.started.elapsed();
+            let wait = self.governor().ask(method, now);
             if wait.is_zero() {
-                return Ok(());
+                return Ok(Flight {
+                    account: self,
+                    method,
+                    sent: now,
+                });
             }
-            if Instant::now() + wait >= deadline {
+            if Instant::now() + wait >= until {
                 return Err(CallError::Flood(wait));
             }
-            tokio::time::sleep(wait).await;
+            // What others learn meanwhile may shorten it.
+            tokio::time::sleep(wait.min(LOOK)).await;
         }
     }
 
@@ -311,6 +320,19 @@ impl Account {
             .governor
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that is under way until this is dropped, also when nobody waits for it any more.
+struct Flight<'a> {
+    account: &'a Account,
+    method: &'a str,
+    sent: Duration,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.account.governor().landed(self.method);
     }
 }
 

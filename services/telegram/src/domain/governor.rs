@@ -1,34 +1,54 @@
 //! The flood governor: decides when the next call may go, so that Telegram never has to say so.
 //!
-//! An account has a rate that its owner sets; each method has one that is learned. Telegram tells no
-//! limits, only `FLOOD_WAIT` when one was passed. At that moment the method's bucket over there is
-//! empty. Between two such moments exactly as many calls were admitted as the bucket refilled, so
-//! their number over the time between is the rate; from there on the governor stays a little below,
-//! and looks for more only rarely.
+//! An account has a rate that its owner sets. A method has a limit as soon as it was told
+//! `FLOOD_WAIT`: from then on every call and every further flood narrows down what the limit may be
+//! ([`Belief`]). While little is known, the pace grows with what was admitted; later it is the slowest
+//! rate that may be true, and a little more is tried rarely, the more rarely the more often in vain.
+
+mod belief;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Share of a rate that is used once the rate is known.
-const BELOW: f64 = 0.92;
+use belief::Belief;
 
-/// Factor on the rate when a limit shows for the first time: nothing is known of it yet.
-const FIRST_CUT: f64 = 0.6;
+/// Slowest limit that is thought of, calls per second.
+const SLOWEST: f64 = 1.0 / 600.0;
+
+/// How much faster than what certainly may be is tried while little is known.
+const RAMP: f64 = 4.0;
+
+/// Where between the slowest and the fastest rate that may be true the next trial lies.
+const TRIAL: f64 = 0.5;
+
+/// The limit is known when the fastest rate that may be true is so much above the slowest.
+const KNOWN: f64 = 1.1;
 
 /// Calls without a flood after which more is tried.
 const PATIENCE: u64 = 2_000;
 
-/// How far the next trial goes towards the rate that was too much.
-const TOWARDS: f64 = 0.3;
+/// So many, after trials that were not in vain.
+const SHORTEST_PATIENCE: u64 = 200;
 
-/// How much more is tried where that is near already.
-const MORE: f64 = 1.02;
+/// And at most so many, after those that were.
+const LONGEST_PATIENCE: u64 = 16_000;
 
-/// A rate is measured over at least so many calls.
-const MEASURED: u64 = 8;
+/// How much more is tried then, as a factor; its square after each trial that was not in vain.
+const MORE: f64 = 1.1;
+const MOST_MORE: f64 = 2.0;
 
-/// Slowest rate that is ever learned, calls per second.
-const SLOWEST: f64 = 1.0 / 600.0;
+/// Share of a pace that met a flood which is not gone over before more is tried.
+const CUT: f64 = 0.8;
+
+/// Time for which a late call may make up, and share of what the limit holds that it may take.
+const LATE: f64 = 0.1;
+const LATE_SHARE: f64 = 0.25;
+
+/// Calls of a method under way at once: a flood may meet them all, and each makes the wait longer.
+const AT_ONCE: u32 = 2;
+
+/// When somebody who waits for one of them looks again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Extra time after a wait that was asked for: clocks differ.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -55,16 +75,30 @@ struct Bucket {
     at: Moment,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Method {
     blocked_until: Moment,
+    belief: Belief,
+    /// What goes out, once there was a flood.
     learned: Option<Bucket>,
-    /// The last flood, and calls that were admitted since.
-    last_flood: Option<Moment>,
+    /// Not faster than this, whatever is believed: it met a flood.
+    most: f64,
+    /// The pace before more was tried.
+    good: f64,
+    /// The last flood, the seconds that it asked for, and calls that were admitted since.
+    flooded_at: Moment,
+    asked: f64,
     admitted: u64,
+    /// Calls that were admitted since the last flood, or the last trial.
     calm: u64,
-    /// The rate at which the last flood came.
-    too_much: f64,
+    /// How many there have to be before more is tried.
+    patience: u64,
+    /// Whether more is being tried.
+    trying: bool,
+    /// How much more is tried next.
+    more: f64,
+    /// Calls that may be under way.
+    at_once: u32,
 }
 
 /// How the governor stands, for health and metrics.
@@ -120,11 +154,16 @@ impl Governor {
         }
     }
 
-    /// Asks for a call: zero when it may go now, and is counted; else the time to wait before asking
-    /// again.
+    /// Asks for a call: zero when it may go now, and is counted until it is [`landed`](Self::landed);
+    /// else the time to wait before asking again.
     pub fn ask(&mut self, method: &str, now: Moment) -> Duration {
-        let known = self.methods.entry(method.to_owned()).or_default();
+        let rate = self.account.rate;
+        let known = self.methods.entry(method.to_owned());
+        let known = known.or_insert_with(|| Method::new(rate));
         let mut wait = known.blocked_until.saturating_sub(now);
+        if known.belief.under_way() >= known.at_once {
+            wait = wait.max(AGAIN);
+        }
         if let Some(learned) = &mut known.learned {
             wait = wait.max(learned.wait(now));
         }
@@ -134,60 +173,58 @@ impl Governor {
             if let Some(learned) = &mut known.learned {
                 learned.tokens -= 1.0;
             }
+            known.belief.sent(now);
             self.calls += 1;
         }
         wait
     }
 
-    /// Takes note of a call that Telegram answered.
+    /// Takes note of a call that Telegram answered, before it is landed.
     pub fn answered(&mut self, method: &str, now: Moment) {
-        let known = self.methods.entry(method.to_owned()).or_default();
-        known.admitted += 1;
-        known.calm += 1;
-        if known.calm >= PATIENCE
-            && let Some(learned) = &mut known.learned
-        {
-            learned.refill(now);
-            let towards = learned.rate + TOWARDS * (known.too_much - learned.rate);
-            learned.rate = towards.max(learned.rate * MORE);
-            known.calm = 0;
+        if let Some(known) = self.methods.get_mut(method) {
+            if !known.belief.admitted(now) {
+                // More than could be.
+                known.belief.forget();
+                known.most = known
+                    .learned
+                    .map_or(f64::INFINITY, |it| it.rate * MOST_MORE);
+            }
+            known.calm += 1;
+            known.admitted += 1;
+            known.pace(now);
         }
     }
 
-    /// Takes note of `FLOOD_WAIT_<seconds>`.
-    pub fn flooded(&mut self, method: &str, seconds: u32, now: Moment) {
+    /// Nothing more comes of a call that went out.
+    pub fn landed(&mut self, method: &str) {
+        if let Some(known) = self.methods.get_mut(method) {
+            known.belief.landed();
+        }
+    }
+
+    /// Takes note of `FLOOD_WAIT_<seconds>` on a call that went out at `sent`, before it is landed.
+    pub fn flooded(&mut self, method: &str, seconds: u32, sent: Moment, now: Moment) {
         self.floods += 1;
+        let Some(known) = self.methods.get_mut(method) else {
+            return;
+        };
         let asked = Duration::from_secs(u64::from(seconds)) + MARGIN;
-        let known = self.methods.entry(method.to_owned()).or_default();
+        known.asked = asked.as_secs_f64();
         if now < known.blocked_until {
             // A call that was under way when the first flood came tells nothing new but its wait.
-            known.blocked_until = known.blocked_until.max(now + asked);
-            return;
+            known.belief.refused_too(now);
+        } else if known.learned.is_some() && known.admitted == 0 {
+            // The promise was not kept: this limit's waits say nothing of how it refills.
+            known.belief.taken_back(now);
+        } else {
+            known.flooded(sent, now);
         }
-        let before = known
-            .learned
-            .map_or(self.account.rate, |learned| learned.rate);
-        let measured = known.last_flood.and_then(|last| {
-            let passed = now.saturating_sub(last).as_secs_f64();
-            let open = now.saturating_sub(known.blocked_until).as_secs_f64();
-            // During the wait the bucket filled up to a size that nobody told: the rate is between
-            // what counts that time in full and what does not count it.
-            let enough = known.admitted >= MEASURED && open > 0.0;
-            enough.then(|| known.admitted as f64 / (passed * open).sqrt())
-        });
-        let rate = match measured {
-            Some(measured) => measured.min(before) * BELOW,
-            None => before * FIRST_CUT,
-        };
-        known.blocked_until = now + asked;
-        // No burst: the other side's bucket is empty, and how large it is was never told.
-        let mut learned = Bucket::new(rate.max(SLOWEST), 1.0, known.blocked_until);
-        learned.tokens = 0.0;
-        known.learned = Some(learned);
-        known.too_much = before;
-        known.last_flood = Some(now);
-        known.admitted = 0;
-        known.calm = 0;
+        known.blocked_until = known.blocked_until.max(now + asked);
+        if let Some(learned) = &mut known.learned {
+            // After the wait one call is promised, no more.
+            learned.at = known.blocked_until;
+            learned.tokens = 1.0;
+        }
     }
 
     /// How the governor stands.
@@ -212,113 +249,86 @@ impl Governor {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A limit that the governor is not told: a bucket whose penalty doubles for who does not wait.
-    struct Hidden {
-        bucket: Bucket,
-        until: Moment,
-        wait: u32,
-        strikes: u32,
-        worst: u32,
-    }
-
-    impl Hidden {
-        fn new(rate: f64, burst: f64, wait: u32) -> Self {
-            Self {
-                bucket: Bucket::new(rate, burst, Duration::ZERO),
-                until: Duration::ZERO,
-                wait,
-                strikes: 0,
-                worst: 0,
-            }
-        }
-
-        fn call(&mut self, now: Moment) -> Option<u32> {
-            self.bucket.refill(now);
-            if now >= self.until && self.bucket.tokens >= 1.0 {
-                self.bucket.tokens -= 1.0;
-                return None;
-            }
-            self.strikes = if now < self.until {
-                self.strikes + 1
-            } else {
-                0
-            };
-            let wait = self.wait << self.strikes.min(16);
-            self.worst = self.worst.max(wait);
-            self.until = now + Duration::from_secs(u64::from(wait));
-            Some(wait)
+impl Method {
+    fn new(rate: f64) -> Self {
+        Self {
+            blocked_until: Moment::ZERO,
+            belief: Belief::new(SLOWEST.min(rate), rate * KNOWN),
+            learned: None,
+            most: f64::INFINITY,
+            good: f64::INFINITY,
+            flooded_at: Moment::ZERO,
+            asked: f64::INFINITY,
+            admitted: 0,
+            calm: 0,
+            patience: PATIENCE,
+            trying: false,
+            more: MORE,
+            at_once: AT_ONCE,
         }
     }
 
-    /// Calls for `hours`; returns calls, floods, and the calls that the best schedule makes.
-    fn run(governor: &mut Governor, hidden: &mut Hidden, hours: u64) -> (u64, u64, f64) {
-        let end = Duration::from_secs(hours * 3_600);
-        let best = hidden.bucket.burst + hidden.bucket.rate * end.as_secs_f64();
-        let (mut now, mut calls, mut floods) = (Duration::ZERO, 0, 0);
-        while now < end {
-            let wait = governor.ask("m", now);
-            if !wait.is_zero() {
-                now += wait;
-                continue;
+    fn flooded(&mut self, sent: Moment, now: Moment) {
+        let depth = self.belief.holds();
+        if !self.belief.refused(sent, now) {
+            self.belief.forget();
+            self.belief.empty_at(depth);
+        }
+        (self.flooded_at, self.admitted, self.calm) = (now, 0, 0);
+        let high = self.belief.range().map_or(0.0, |(_, high)| high);
+        let before = self.learned.replace(Bucket::new(SLOWEST, 1.0, now));
+        if std::mem::take(&mut self.trying) {
+            self.more = MORE;
+            self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
+            self.most = self.good;
+        } else if let Some(before) = before
+            && high >= before.rate
+        {
+            // What is believed does not explain it.
+            self.most = before.rate * CUT;
+        }
+        self.pace(now);
+    }
+
+    /// Sets the pace by what is known.
+    fn pace(&mut self, now: Moment) {
+        let Some(learned) = &mut self.learned else {
+            return;
+        };
+        let Some((mut low, mut high)) = self.belief.range() else {
+            return;
+        };
+        if self.calm >= self.patience {
+            self.calm = 0;
+            if self.trying && low > self.good {
+                // It was not in vain.
+                self.patience = (self.patience / 4).max(SHORTEST_PATIENCE);
+                self.more = (self.more * self.more).min(MOST_MORE);
             }
-            match hidden.call(now) {
-                Some(seconds) => {
-                    floods += 1;
-                    governor.flooded("m", seconds, now);
-                }
-                None => {
-                    calls += 1;
-                    governor.answered("m", now);
-                }
+            self.trying = true;
+            self.good = learned.rate;
+            self.most *= self.more;
+            if high <= low * KNOWN {
+                self.belief.widen(self.more);
+                (low, high) = self.belief.range().unwrap_or((low, high));
             }
         }
-        (calls, floods, best)
-    }
-
-    #[test]
-    fn limits_that_nobody_told_are_found_and_kept() {
-        for (rate, burst, wait) in [
-            (1.0, 5.0, 3),
-            (0.5, 30.0, 10),
-            (0.2, 1.0, 30),
-            (1.5, 100.0, 60),
-            (0.9, 20.0, 1),
-        ] {
-            let mut governor = Governor::new(2.0);
-            let mut hidden = Hidden::new(rate, burst, wait);
-            let (calls, floods, best) = run(&mut governor, &mut hidden, 24);
-            let share = calls as f64 / best.min(2.0 * 24.0 * 3_600.0);
-            let each = floods as f64 * 1_000.0 / calls as f64;
-            let what = format!("{rate}/{burst}/{wait}: {share:.3} of the best, {each:.2} floods");
-            assert!(share >= 0.8, "{what}");
-            assert!(each <= 1.0, "{what}");
-            assert_eq!(hidden.worst, wait, "no escalation: {what}");
-        }
-    }
-
-    #[test]
-    fn without_a_limit_the_owners_rate_is_used_up() {
-        let mut governor = Governor::new(2.0);
-        let mut hidden = Hidden::new(1_000.0, 1_000.0, 1);
-        let (calls, floods, _) = run(&mut governor, &mut hidden, 1);
-        assert_eq!(floods, 0);
-        assert!((7_200..=7_202).contains(&calls), "{calls}");
-    }
-
-    #[test]
-    fn a_flood_of_one_method_leaves_the_others_alone() {
-        let mut governor = Governor::new(2.0);
-        assert!(governor.ask("a", Duration::ZERO).is_zero());
-        governor.flooded("a", 30, Duration::ZERO);
-        assert!(governor.ask("b", Duration::ZERO).is_zero());
-        let wait = governor.ask("a", Duration::from_secs(1));
-        assert!(wait >= Duration::from_secs(29), "{wait:?}");
-        let standing = governor.standing(Duration::from_secs(1));
-        assert_eq!((standing.calls, standing.floods), (2, 1));
-        assert!(standing.blocked_until.is_some());
+        let rate = if high <= low * KNOWN {
+            self.at_once = AT_ONCE;
+            low
+        } else {
+            self.at_once = 1;
+            // One call for each wait is promised.
+            let passed = now.saturating_sub(self.flooded_at).as_secs_f64();
+            let admitted = self.admitted.max(1) as f64 / passed.max(self.asked);
+            (low + TRIAL * (high - low)).min(low.max(admitted) * RAMP)
+        };
+        learned.refill(now);
+        let rate = rate.min(self.most).max(SLOWEST);
+        learned.rate = rate;
+        learned.burst = 1.0 + (rate * LATE).min(self.belief.holds() * LATE_SHARE);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use touchstone_telegram_simulator::Fault;
 
@@ -47,26 +48,27 @@ async fn a_short_flood_is_waited_for_and_a_long_one_is_told() {
 
 #[tokio::test]
 async fn a_hidden_limit_is_met_once_and_then_kept() {
-    let scenario = limited("messages.getHistory", 40.0, 3.0, 1);
+    let scenario = limited("messages.getHistory", 4.0, 3.0, 1);
     let scene = Scene::of(scenario, |config| config.rate_limit = 60.0).await;
     scene.join("durov").await;
-    for before in (2..=60).rev() {
+    let read = async |before: i32| {
         let path = format!("/channels/{DUROV}/messages?limit=1&before={before}");
         assert_eq!(scene.client.get(&path).await.status, 200);
+    };
+    // So many at once pass the limit on every machine.
+    join_all((2..=8).map(read)).await;
+    for before in 9..=30 {
+        read(before).await;
     }
     let floods = scene.calls("messages.getHistory");
     let floods = floods
         .iter()
         .filter(|outcome| outcome.starts_with("FLOOD_WAIT"))
         .count();
-    assert!((1..=2).contains(&floods), "{floods} floods");
-    assert!(
-        !scene
-            .calls("messages.getHistory")
-            .iter()
-            .any(|outcome| outcome == "FLOOD_WAIT_2"),
-        "the wait was kept, so nothing escalated"
-    );
+    assert!((1..=5).contains(&floods), "{floods} floods");
+    let waits = scene.calls("messages.getHistory");
+    let longer = waits.iter().filter(|outcome| *outcome == "FLOOD_WAIT_4");
+    assert_eq!(longer.count(), 0, "the wait was kept, so it did not grow");
 }
 
 #[tokio::test]

@@ -24,6 +24,10 @@ const EACH: usize = 10;
 const RATE: f64 = 100.0;
 /// An instance lives at most so long after it is logged in, in milliseconds.
 const LONGEST_LIFE: u64 = 300;
+/// Instances at once.
+const AT_ONCE: usize = 10;
+/// Between two looks at what is held, which take from what is measured.
+const PAUSE: Duration = Duration::from_millis(500);
 /// More events than an instance has.
 const EVENTS: u32 = 1_000_000;
 
@@ -41,9 +45,9 @@ pub(super) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     let instances = args.kills.div_ceil(EACH);
     let kills = instances * EACH;
     let undisturbed = instance(0, 0).await?;
-    // All at once: what takes long is waiting for the lease of the one before to run out.
+    // Many at once: what takes long is waiting for the lease of the one before to run out.
     let runs: Vec<Run> = stream::iter((0..instances as u64).map(|seed| instance(seed, EACH)))
-        .buffer_unordered(instances)
+        .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
     let again: Vec<usize> = runs
@@ -118,7 +122,7 @@ async fn finished(simulator: &Simulator, client: &Client, folder: &Path) -> anyh
     let (mut total, mut all) = (Difference::default(), true);
     for channel in simulator.channels() {
         let (difference, complete) =
-            in_step(client, &*store, simulator, channel.id, PATIENCE).await?;
+            in_step(client, &*store, simulator, channel.id, (PAUSE, PATIENCE)).await?;
         total.missing += difference.missing;
         total.extra += difference.extra;
         total.stale += difference.stale;

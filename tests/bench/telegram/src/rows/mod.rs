@@ -105,13 +105,13 @@ impl Difference {
 }
 
 /// Waits until a service holds what is true and says so, or for `patience`; the last difference,
-/// and whether it said that it is complete.
+/// and whether it said that it is complete. It looks every `pause`.
 async fn in_step(
     client: &Client,
     store: &dyn Store,
     simulator: &Simulator,
     channel: i64,
-    patience: Duration,
+    (pause, patience): (Duration, Duration),
 ) -> anyhow::Result<(Difference, bool)> {
     let started = Instant::now();
     loop {
@@ -122,7 +122,7 @@ async fn in_step(
         if (difference.is_none() && complete) || started.elapsed() > patience {
             return Ok((difference, complete));
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

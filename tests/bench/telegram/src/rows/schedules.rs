@@ -13,8 +13,8 @@ use crate::Args;
 use crate::served::{Client, Options, data_centre, store_of};
 use crate::table::{Goal, Table};
 
-/// Longest time from the end of a schedule to the truth.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Between two looks, and longest time from the end of a schedule to the truth.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_mins(2));
 
 /// How a client stood after a schedule.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ async fn service(seed: u64) -> anyhow::Result<Outcome> {
     client.follow(Schedule::NAME).await?;
     schedule.play(&simulator).await;
     let ended = Instant::now();
-    let (difference, complete) = in_step(&client, &*store, &simulator, channel, PATIENCE).await?;
+    let (difference, complete) = in_step(&client, &*store, &simulator, channel, LOOKS).await?;
     let outcome = Outcome {
         seed,
         difference,
