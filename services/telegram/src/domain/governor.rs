@@ -2,7 +2,7 @@
 //!
 //! An account has a rate that its owner sets. A method has a limit as soon as it was told
 //! `FLOOD_WAIT`: from then on every call and every further flood narrows down what the limit may be
-//! ([`Belief`]). While little is known, the pace grows with what was admitted; later it is the slowest
+//! (`Belief`). While little is known, the pace grows with what was admitted; later it is the slowest
 //! rate that may be true, and a little more is tried rarely, the more rarely the more often in vain.
 
 mod belief;
