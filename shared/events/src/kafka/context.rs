@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -51,12 +52,21 @@ pub struct Membership {
 pub struct Counters {
     /// Events that were published and not dealt with, in the partitions of this process.
     pub lag: AtomicU64,
+    /// Ends of partitions that are not fetched from: what the library tells is from its last fetch.
+    pub ends: Mutex<HashMap<i32, i64>>,
     /// Times that partitions were taken away.
     pub revocations: AtomicU64,
     /// Commits that came too late: the partition was somebody else's.
     pub stale_commits: AtomicU64,
     /// Records that are no events.
     pub unreadable: AtomicU64,
+}
+
+impl Counters {
+    /// Ends of partitions that are not fetched from.
+    pub fn ends(&self) -> MutexGuard<'_, HashMap<i32, i64>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Membership {
@@ -116,6 +126,7 @@ impl ClientContext for Membership {
         let Some(topic) = statistics.topics.get(&*self.topic) else {
             return;
         };
+        let ends = self.counters.ends();
         let lag = self.marks.partitions().into_iter().filter_map(|partition| {
             let told = topic.partitions.get(&partition)?;
             if told.hi_offset >= 0 {
@@ -128,7 +139,10 @@ impl ClientContext for Membership {
             } else {
                 mark
             };
-            u64::try_from(told.hi_offset - from).ok()
+            let end = ends
+                .get(&partition)
+                .map_or(told.hi_offset, |end| told.hi_offset.max(*end));
+            u64::try_from(end - from).ok()
         });
         self.counters.lag.store(lag.sum(), Ordering::Relaxed);
     }

@@ -20,6 +20,10 @@ use crate::{Backoff, Error};
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// Longest wait for a record, so that the stop and the marks are seen to.
 const POLL: Duration = Duration::from_millis(50);
+/// How often the ends of the logs are asked for while nothing is fetched, and how long an answer may
+/// take.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for the beginning of a log.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -88,6 +92,7 @@ impl Reader {
     fn follow(&self, member: &Member) -> KafkaResult<()> {
         let marks = &self.membership.marks;
         let mut committed = Instant::now();
+        let mut asked = Instant::now();
         let mut paused = false;
         // The assignment during which the cluster was out of reach, while that is not settled.
         let mut outage = None;
@@ -116,6 +121,10 @@ impl Reader {
             }
             self.begin_anew(member)?;
             paused = self.hold_back(member, paused)?;
+            if paused && asked.elapsed() >= ASK_EVERY {
+                self.ask_ends(member);
+                asked = Instant::now();
+            }
             if committed.elapsed() >= COMMIT_EVERY {
                 committed = Instant::now();
                 self.commit(member, CommitMode::Async);
@@ -171,9 +180,21 @@ impl Reader {
         }
         if paused && waiting <= self.capacity / 2 {
             member.resume(&member.assignment()?)?;
+            self.membership.counters.ends().clear();
             return Ok(false);
         }
         Ok(paused)
+    }
+
+    /// Asks where the partitions end: nothing is fetched that would tell.
+    fn ask_ends(&self, member: &Member) {
+        let Membership { topic, marks, .. } = &self.membership;
+        for partition in marks.partitions() {
+            let Ok((_, end)) = member.fetch_watermarks(topic, partition, ASK_TIMEOUT) else {
+                return;
+            };
+            self.membership.counters.ends().insert(partition, end);
+        }
     }
 
     fn commit(&self, member: &Member, mode: CommitMode) {
