@@ -24,8 +24,8 @@ const EACH: usize = 10;
 const RATE: f64 = 100.0;
 /// An instance lives at most so long after it is logged in, in milliseconds.
 const LONGEST_LIFE: u64 = 300;
-/// Instances at once.
-const AT_ONCE: usize = 10;
+/// Instances at once: as many as the machine has processors.
+const AT_ONCE: usize = 2;
 /// Between two looks at what is held, which take from what is measured.
 const PAUSE: Duration = Duration::from_millis(500);
 /// More events than an instance has.
@@ -45,7 +45,6 @@ pub(super) async fn run(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     let instances = args.kills.div_ceil(EACH);
     let kills = instances * EACH;
     let undisturbed = instance(0, 0).await?;
-    // Many at once: what takes long is waiting for the lease of the one before to run out.
     let runs: Vec<Run> = stream::iter((0..instances as u64).map(|seed| instance(seed, EACH)))
         .buffer_unordered(AT_ONCE)
         .try_collect()
