@@ -29,7 +29,9 @@ pub(super) async fn run(
     let before = match &args.compare {
         Some(name) => Some(
             baseline::load(&args.state.join("baselines"), name)
-                .with_context(|| format!("cannot read the baseline `{name}`"))
+                .with_context(|| {
+                    format!("cannot read the baseline `{name}`; `--save-baseline {name}` makes one")
+                })
                 .map_err(Stopped::usage)?,
         ),
         None => None,
@@ -220,6 +222,11 @@ fn conclude(
         return Ok(TARGET_LOST);
     }
     if !report.verdict.is_valid() {
+        if args.save_baseline.is_some() || before.is_some() {
+            note(
+                "no baseline was saved and nothing compared: the run is INVALID; try again on a quieter machine",
+            );
+        }
         return Ok(INVALID);
     }
     if let Some(name) = &args.save_baseline {
