@@ -96,7 +96,8 @@ async fn open(uri: &str) -> Outcome<(EmbeddedStore, Lifecycle)> {
     let life = Lifecycle::new();
     let metrics = Metrics::new(&touchstone_telemetry::Metrics::new());
     let pool = CpuPool::new(0, 1024)?;
-    let store = EmbeddedStore::open(uri, pool, &life, Arc::new(SystemClock), metrics).await?;
+    let store =
+        EmbeddedStore::open(uri, 16 << 20, pool, &life, Arc::new(SystemClock), metrics).await?;
     life.ready().await;
     Ok((store, life))
 }

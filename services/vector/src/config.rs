@@ -16,6 +16,8 @@ pub struct Config {
     pub threads: usize,
     /// Requests that may wait for such a thread.
     pub max_waiting: usize,
+    /// Memory for payloads that were read lately.
+    pub payload_cache: ByteSize,
     /// Largest body of a request.
     pub max_body: ByteSize,
     /// How a Qdrant server is used.
@@ -114,6 +116,7 @@ mod tests {
           "store": "sqlite://data/vector.db",
           "threads": 0,
           "max_waiting": 1024,
+          "payload_cache": "16.0 MiB",
           "max_body": "32.0 MiB",
           "qdrant": {
             "api_key": "",

@@ -67,6 +67,15 @@ impl CpuPool {
         })
     }
 
+    /// Runs a small job where it is called, without a place in the line.
+    ///
+    /// # Errors
+    /// [`Error::Panicked`] when it did.
+    pub fn run_here<T>(job: impl FnOnce(&Stop) -> T) -> Result<T, Error> {
+        let stop = Stop::default();
+        catch_unwind(AssertUnwindSafe(|| job(&stop))).map_err(|_| Error::Panicked)
+    }
+
     /// Runs a job.
     ///
     /// # Errors
@@ -113,6 +122,12 @@ mod tests {
         let died = pool.run(|_| -> u8 { panic!("on purpose") }).await;
         assert!(matches!(died, Err(Error::Panicked)));
         assert_eq!(pool.run(|_| 7).await.unwrap(), 7);
+    }
+
+    #[test]
+    fn a_panic_of_a_small_job_is_an_error_as_well() {
+        let died = CpuPool::run_here(|_| -> u8 { panic!("on purpose") });
+        assert!(matches!(died, Err(Error::Panicked)));
     }
 
     #[tokio::test]

@@ -38,7 +38,8 @@ impl Backend {
             let store = QdrantStore::open(&config.store, options, life, metrics)?;
             return Ok(Self::Qdrant(store));
         }
-        let store = EmbeddedStore::open(&config.store, pool, life, clock, metrics).await?;
+        let bytes = config.payload_cache.as_u64();
+        let store = EmbeddedStore::open(&config.store, bytes, pool, life, clock, metrics).await?;
         Ok(Self::Embedded(store))
     }
 

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 use touchstone_api::vector::{Payload, Point, QueryResponse, ScoredPoint, ScrollResponse};
 use touchstone_lifecycle::{Gate, Lifecycle};
-use touchstone_types::{ChunkId, Clock};
+use touchstone_types::{ChunkId, Clock, TenantId};
 
 use super::check::signals;
 use super::index_map::IndexMap;
+use super::payloads::{Part, Payloads};
 use super::row::Entry;
 use super::sqlite::Rows;
 use super::writes::Batch;
@@ -20,7 +21,7 @@ use crate::domain::{CollectionName, Definition, TenantScope};
 use crate::error::Error;
 use crate::index::{CompiledFilter, Hit, Plan, search};
 use crate::metrics::Metrics;
-use crate::pool::CpuPool;
+use crate::pool::{CpuPool, Stop};
 
 /// Points as rows of SQLite, and an exact index of them in memory.
 ///
@@ -35,6 +36,7 @@ pub struct EmbeddedStore {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) rows: Rows,
+    pub(super) payloads: Payloads,
     pub(super) index: IndexMap,
     pub(super) pool: CpuPool,
     /// By name.
@@ -54,6 +56,8 @@ pub(super) struct Inner {
 
 /// Writes that may wait for their turn, the one at work included.
 const MAX_WRITES: usize = 64;
+/// Points that are searched where the call is: less work than to wake another thread.
+const SEARCHED_AT_ONCE: usize = 1000;
 /// How long a call waits for the load before it is sent away.
 const LOAD_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -70,12 +74,13 @@ pub(super) enum State {
 
 impl EmbeddedStore {
     /// Opens the rows at `uri` and begins to load the index in the background; the gate `index`
-    /// of `life` opens when it stands.
+    /// of `life` opens when it stands. About `payload_bytes` of payloads are kept in memory.
     ///
     /// # Errors
     /// When the rows cannot be opened.
     pub async fn open(
         uri: &str,
+        payload_bytes: u64,
         pool: CpuPool,
         life: &Lifecycle,
         clock: Arc<dyn Clock>,
@@ -90,6 +95,7 @@ impl EmbeddedStore {
         let store = Self {
             inner: Arc::new(Inner {
                 rows,
+                payloads: Payloads::new(payload_bytes),
                 index: IndexMap::new(metrics.clone()),
                 pool,
                 collections: RwLock::new(collections),
@@ -172,6 +178,23 @@ impl Inner {
         collections.insert(entry.name.clone(), Arc::new(entry));
     }
 
+    /// Payloads of these rows; those of rows that are gone are missing.
+    async fn payloads_of(
+        &self,
+        collection: i64,
+        tenant: TenantId,
+        wanted: BTreeMap<ChunkId, i64>,
+    ) -> Result<BTreeMap<ChunkId, Payload>, Error> {
+        let part = Part { collection, tenant };
+        let found = self.payloads.find(part, wanted);
+        if found.missing.is_empty() {
+            return Ok(found.payloads);
+        }
+        let keys: Vec<i64> = found.missing.values().copied().collect();
+        let read = self.rows.payloads(collection, tenant, &keys).await?;
+        Ok(self.payloads.complete(part, found, read))
+    }
+
     /// The collection of a call on points.
     pub(super) async fn target(&self, name: &CollectionName) -> Result<Arc<Entry>, Error> {
         let mut state = self.state.subscribe();
@@ -239,11 +262,14 @@ impl VectorStore for EmbeddedStore {
             filter: CompiledFilter::new(scoped.filter()),
             complete: wanted.complete_scores,
         };
-        let lists = inner
-            .pool
-            .run(move |stop| search(&snapshot, &plan, &|| stop.requested()))
-            .await?
-            .ok_or(Error::Stopping)?;
+        let small = snapshot.len() <= SEARCHED_AT_ONCE;
+        let look = move |stop: &Stop| search(&snapshot, &plan, &|| stop.requested());
+        let lists = if small {
+            CpuPool::run_here(look)
+        } else {
+            inner.pool.run(look).await
+        };
+        let lists = lists?.ok_or(Error::Stopping)?;
         let mut payloads = BTreeMap::new();
         let mut gone = BTreeSet::new();
         if wanted.with_payload {
@@ -252,12 +278,9 @@ impl VectorStore for EmbeddedStore {
                 .flatten()
                 .map(|hit| (hit.id, hit.key))
                 .collect();
-            let list: Vec<i64> = keys.values().copied().collect();
-            payloads = inner.rows.payloads(entry.key, tenant, &list).await?;
-            gone = keys
-                .into_keys()
-                .filter(|id| !payloads.contains_key(id))
-                .collect();
+            gone = keys.keys().copied().collect();
+            payloads = inner.payloads_of(entry.key, tenant, keys).await?;
+            gone.retain(|id| !payloads.contains_key(id));
         }
         // What was deleted since the snapshot was taken is not shown any more.
         let scored = |hit: Hit| ScoredPoint {

@@ -7,6 +7,7 @@ mod codec;
 mod embedded;
 mod index_map;
 mod loader;
+mod payloads;
 mod qdrant;
 mod row;
 mod sqlite;

@@ -51,7 +51,7 @@ pub(super) async fn open(uri: &str, life: &Lifecycle) -> EmbeddedStore {
     let metrics = Metrics::new(&touchstone_telemetry::Metrics::new());
     let pool = CpuPool::new(1, 64).unwrap();
     let clock = Arc::new(FrozenClock::default());
-    EmbeddedStore::open(uri, pool, life, clock, metrics)
+    EmbeddedStore::open(uri, 1 << 20, pool, life, clock, metrics)
         .await
         .unwrap()
 }

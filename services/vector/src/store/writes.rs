@@ -53,7 +53,9 @@ impl Inner {
         let Some(entry) = self.entry(&name) else {
             return Ok(false);
         };
-        let points = self.rows.remove(entry.key).await?;
+        let points = self.rows.remove(entry.key).await;
+        self.payloads.removed();
+        let points = points?;
         self.collections
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +93,10 @@ impl Inner {
             (keys, now.with(segment))
         };
         let (keys, next) = self.pool.run(prepare).await?;
-        self.rows.upsert(entry.key, tenant, rows, &keys).await?;
+        let written = self.rows.upsert(entry.key, tenant, rows, &keys).await;
+        // Also when it failed: what became of the rows is not known then.
+        self.payloads.written(&keys);
+        written?;
         self.index.publish(entry.key, tenant, next.clone());
         self.metrics.upserted.inc_by(count as u64);
         self.tidy(entry.key, tenant, next).await;
@@ -114,7 +119,9 @@ impl Inner {
         if keys.is_empty() {
             return Ok(0);
         }
-        let removed = self.rows.delete(entry.key, tenant, &keys).await?;
+        let removed = self.rows.delete(entry.key, tenant, &keys).await;
+        self.payloads.written(&keys);
+        let removed = removed?;
         self.index.publish(entry.key, tenant, next.clone());
         self.metrics.deleted.inc_by(removed);
         self.tidy(entry.key, tenant, next).await;

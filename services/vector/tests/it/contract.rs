@@ -33,6 +33,7 @@ macro_rules! contract_suite {
 contract_suite!(sqlite_file, sqlite_memory, qdrant => [
     a_collection_is_created_confirmed_and_removed,
     an_upsert_is_visible_at_once_and_overwrites_by_id,
+    payloads_are_those_that_were_written_last,
     a_refused_batch_leaves_nothing,
     sparse_scores_use_the_tenants_own_frequencies,
     dense_scores_are_cosines,
@@ -117,6 +118,39 @@ async fn an_upsert_is_visible_at_once_and_overwrites_by_id(store: &dyn VectorSto
     let found = store.query(&all(1), wanted).await.unwrap().results;
     let ids = |list: usize| found[list].iter().map(|hit| hit.id).collect::<Vec<_>>();
     assert_eq!((ids(0), ids(1)), (vec![chunk(2)], vec![chunk(1)]));
+}
+
+async fn payloads_are_those_that_were_written_last(store: &dyn VectorStore) {
+    ready(store).await;
+    let with = |text: &str| {
+        let mut first = point(1, &[(7, 1.0)]);
+        text.clone_into(&mut first.payload.text);
+        vec![first, point(9, &[(7, 2.0)])]
+    };
+    let text_now = async || {
+        let mut text = None;
+        // Twice, so that whoever keeps payloads gives them from there.
+        for _ in 0..2 {
+            let mut wanted = search(vec![by_bm25(&[(7, 1.0)])], 10);
+            wanted.with_payload = true;
+            let mut found = store.query(&all(1), wanted).await.unwrap().payloads;
+            text = found.remove(&chunk(1)).map(|payload| payload.text);
+        }
+        text
+    };
+    for text in ["first", "second"] {
+        store.upsert(&part(1), with(text)).await.unwrap();
+        assert_eq!(text_now().await.as_deref(), Some(text));
+    }
+    let scoped = narrowed(1, of_documents(&[0]));
+    assert_eq!(store.delete(&scoped).await.unwrap(), 1);
+    assert_eq!(text_now().await, None);
+    // A collection that is made anew has nothing of the old one.
+    store.upsert(&part(1), with("third")).await.unwrap();
+    assert_eq!(text_now().await.as_deref(), Some("third"));
+    assert!(store.remove(&chunks()).await.unwrap());
+    ready(store).await;
+    assert_eq!(text_now().await, None);
 }
 
 async fn a_refused_batch_leaves_nothing(store: &dyn VectorStore) {

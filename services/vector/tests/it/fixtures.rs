@@ -128,7 +128,7 @@ pub async fn open(uri: &str) -> Opened {
     let metrics = Metrics::new(&touchstone_telemetry::Metrics::new());
     let pool = CpuPool::new(2, 1024).unwrap();
     let clock = Arc::new(FrozenClock::default());
-    let store = EmbeddedStore::open(uri, pool, &life, clock, metrics)
+    let store = EmbeddedStore::open(uri, 1 << 20, pool, &life, clock, metrics)
         .await
         .unwrap();
     life.ready().await;
