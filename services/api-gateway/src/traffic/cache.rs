@@ -170,8 +170,9 @@ impl Asked<'_> {
     fn respond(&self, entry: &Entry, result: CacheResult) -> Response {
         let gateway = self.gateway;
         gateway.metrics().cached(result);
-        let mut response = entry.respond(self.parts, now(gateway));
-        crate::headers::of_response(response.headers_mut());
+        let kept = matches!(result, CacheResult::Hit | CacheResult::Stale);
+        let age = kept.then(|| entry.age(now(gateway)));
+        let mut response = entry.respond(self.parts, age);
         let service = self.exchange.route.service;
         let status = HeaderValue::from_static(match result {
             CacheResult::Hit => "gateway; hit",
@@ -226,11 +227,13 @@ impl Asked<'_> {
             }
             match collect(body, config.answer.as_u64()).await {
                 Ok(Collected::Whole(bytes)) => {
-                    let ttl = ttl(&gateway, &exchange);
                     let now = now(&gateway);
+                    if let Some(held) = held.filter(|held| held.is_said_again(&head, &bytes, now)) {
+                        return Fetched::Whole(held);
+                    }
+                    let ttl = ttl(&gateway, &exchange);
                     let entry = Arc::new(Entry::new(&view(&parts), &head, bytes, ttl, now));
-                    let is_held = held.is_some_and(|held| held.stands_for(&entry, now));
-                    if entry.is_storable() && !is_held {
+                    if entry.is_storable() {
                         gateway.traffic().entries.insert(key, Arc::clone(&entry));
                     }
                     Fetched::Whole(entry)
@@ -330,7 +333,9 @@ async fn collect(mut body: Body, limit: u64) -> Result<Collected, ()> {
     if body.size_hint().lower() > limit {
         return Ok(Collected::Longer(body));
     }
-    let mut read = BytesMut::new();
+    // Services announce the length, as a rule.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+    let mut read = BytesMut::with_capacity(announced);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|_| ())?.into_data() {
             read.extend_from_slice(&data);

@@ -1,13 +1,14 @@
 //! Whether and for how long an answer may be used again (RFC 9111).
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{
-    AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, EXPIRES, HOST, IF_NONE_MATCH, PRAGMA, RANGE,
-    SET_COOKIE, VARY,
+    AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, DATE, ETAG, EXPIRES, HOST, IF_NONE_MATCH, PRAGMA,
+    RANGE, SET_COOKIE, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
@@ -15,7 +16,7 @@ use http_cache_semantics::{BeforeRequest, CacheOptions, CachePolicy};
 use sha2::{Digest, Sha256};
 use touchstone_api::headers::{API_KEY, DEADLINE, DEGRADED, REQUEST_ID, TRACEPARENT};
 
-use crate::headers::is_event_stream;
+use crate::headers::{is_event_stream, of_response};
 
 /// Each entry belongs to one scope of authorization, so that it is a private cache, not a shared
 /// one: `private` may be kept, and `s-maxage` means others.
@@ -34,11 +35,15 @@ const POLICY: usize = 2 * 8 * HEADER;
 /// How long an answer that is kept for bad times stands for equal ones that come after it.
 const RENEW: Duration = Duration::from_secs(5);
 
-/// A whole answer.
+/// A whole answer. It owns what it keeps: a header as it was parsed is a piece of the buffer that a
+/// connection was read into, and would keep all of that.
 #[derive(Debug)]
 pub(crate) struct Entry {
     status: StatusCode,
+    /// As clients are told them.
     headers: HeaderMap,
+    /// Digest of those of the service that do not differ from answer to answer.
+    said: u64,
     body: Bytes,
     /// By which rules it may be used again; `None` when it may not.
     policy: Option<CachePolicy>,
@@ -69,7 +74,9 @@ impl Entry {
     ) -> Self {
         // With room for what may be added below.
         let mut headers = HeaderMap::with_capacity(head.headers.keys_len() + 2);
-        headers.extend(head.headers.clone());
+        for (name, value) in &head.headers {
+            headers.append(name, owned(value));
+        }
         let policy = may_be_kept(head)
             .then(|| policy(request, head, ttl, now))
             .filter(CachePolicy::is_storable);
@@ -82,10 +89,12 @@ impl Entry {
                 .entry(CACHE_CONTROL)
                 .or_insert(HeaderValue::from_static("private, no-cache"));
         }
+        of_response(&mut headers);
         let lifetime = policy.as_ref().map(|policy| policy.time_to_live(now));
         Self {
             status: head.status,
             headers,
+            said: said(&head.headers),
             body,
             policy,
             lifetime: lifetime.unwrap_or_default(),
@@ -108,18 +117,23 @@ impl Entry {
         self.age(now) >= self.lifetime
     }
 
-    /// Whether it can stand for `newer` for a while: neither is ever fresh, and they are the same.
-    pub fn stands_for(&self, newer: &Self, now: SystemTime) -> bool {
-        let tags = [self, newer].map(|entry| entry.headers.get(ETAG));
+    /// Whether a service says the same again, so that this one, which is never fresh, can stand for
+    /// the new answer for a while.
+    pub fn is_said_again(
+        &self,
+        head: &http::response::Parts,
+        body: &[u8],
+        now: SystemTime,
+    ) -> bool {
         self.lifetime.is_zero()
-            && newer.lifetime.is_zero()
-            && self.status == newer.status
-            && tags[0].is_some()
-            && tags[0] == tags[1]
             && self.age(now) < RENEW
+            && self.status == head.status
+            && self.body == body
+            && self.said == said(&head.headers)
     }
 
-    fn age(&self, now: SystemTime) -> Duration {
+    /// How long ago it was told.
+    pub fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.stored).unwrap_or_default()
     }
 
@@ -142,8 +156,9 @@ impl Entry {
         }
     }
 
-    /// The answer itself, with its age; 304 when the client has it already.
-    pub fn respond(&self, request: &Parts, now: SystemTime) -> Response {
+    /// The answer itself; 304 when the client has it already. Without an `age` the service has said
+    /// it just now.
+    pub fn respond(&self, request: &Parts, age: Option<Duration>) -> Response {
         let mut response = Response::new(Body::empty());
         let known = self.status == StatusCode::OK && is_known(&self.headers, request);
         *response.headers_mut() = self.headers.clone();
@@ -155,9 +170,11 @@ impl Entry {
             *response.status_mut() = self.status;
             *response.body_mut() = Body::from(self.body.clone());
         }
-        let age = self.age(now);
-        if !age.is_zero() {
-            response.headers_mut().insert(AGE, age.as_secs().into());
+        match age {
+            // The date is that of the answer that was kept.
+            None => drop(response.headers_mut().remove(DATE)),
+            Some(Duration::ZERO) => {}
+            Some(age) => drop(response.headers_mut().insert(AGE, age.as_secs().into())),
         }
         response
     }
@@ -182,11 +199,10 @@ impl Entry {
     }
 }
 
-/// A request as the rules see it: without what identifies the caller, which is in the key, and
-/// what differs from request to request. A search is a read whose parameters are in its body.
+/// A request as the rules see it: without what is in the key (the path, the query, who asks) and what
+/// differs from request to request. A search is a read whose parameters are in its body.
 pub(crate) fn view(parts: &Parts) -> Request<()> {
     let mut request = Request::new(());
-    *request.uri_mut() = parts.uri.clone();
     let headers = request.headers_mut();
     *headers = parts.headers.clone();
     // By which name the gateway was called makes no difference.
@@ -243,7 +259,7 @@ fn policy(
     // service's clock may differ.
     for name in [CACHE_CONTROL, EXPIRES, PRAGMA, VARY, AGE] {
         for value in head.headers.get_all(&name) {
-            headers.append(&name, value.clone());
+            headers.append(&name, owned(value));
         }
     }
     if !headers.contains_key(CACHE_CONTROL) && !headers.contains_key(EXPIRES) {
@@ -254,13 +270,12 @@ fn policy(
     }
     let mut view = Request::new(());
     *view.method_mut() = request.method().clone();
-    *view.uri_mut() = request.uri().clone();
     let mut kept = named_by(&response);
     kept.push(CACHE_CONTROL);
     kept.dedup();
     for name in kept {
         for value in request.headers().get_all(&name) {
-            view.headers_mut().append(&name, value.clone());
+            view.headers_mut().append(&name, owned(value));
         }
     }
     CachePolicy::new_options(&view, &response, now, OPTIONS)
@@ -274,6 +289,24 @@ fn named_by(response: &http::Response<()>) -> Vec<HeaderName> {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect()
+}
+
+/// The same value in memory of its own.
+fn owned(value: &HeaderValue) -> HeaderValue {
+    let mut copy = HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+    copy.set_sensitive(value.is_sensitive());
+    copy
+}
+
+/// A digest of what a service's headers say besides when, and to which request.
+fn said(headers: &HeaderMap) -> u64 {
+    let varies =
+        |name: &HeaderName| [DATE.as_str(), REQUEST_ID, TRACEPARENT].contains(&name.as_str());
+    let mut hasher = DefaultHasher::new();
+    for (name, value) in headers.iter().filter(|(name, _)| !varies(name)) {
+        (name, value.as_bytes()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn tag_of(body: &[u8]) -> HeaderValue {

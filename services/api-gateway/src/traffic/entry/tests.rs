@@ -97,7 +97,8 @@ fn whoever_has_the_answer_is_told_so() {
         &request(&[]),
         &answer(200, &[("content-type", "application/json")]),
     );
-    let whole = entry.respond(&request(&[]), after(3));
+    let kept = |seconds| Some(Duration::from_secs(seconds));
+    let whole = entry.respond(&request(&[]), kept(3));
     assert_eq!(
         (whole.status(), &whole.headers()["age"]),
         (StatusCode::OK, &"3".parse().unwrap())
@@ -109,32 +110,76 @@ fn whoever_has_the_answer_is_told_so() {
         format!("\"x\", {tag}"),
         "*".to_owned(),
     ] {
-        let answer = entry.respond(&request(&[("if-none-match", &known)]), after(0));
+        let answer = entry.respond(&request(&[("if-none-match", &known)]), kept(0));
         assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{known}");
         assert_eq!(answer.headers()["etag"], tag);
     }
-    let other = entry.respond(&request(&[("if-none-match", "\"x\"")]), after(0));
+    let other = entry.respond(&request(&[("if-none-match", "\"x\"")]), None);
     assert_eq!(other.status(), StatusCode::OK);
 }
 
 #[test]
 fn a_spare_answer_stands_for_equal_ones_for_a_while() {
     let asked = request(&[]);
-    let kept = |ttl: u64, body: &'static [u8], at: u64| {
-        let (body, ttl) = (Bytes::from_static(body), Duration::from_secs(ttl));
-        Entry::new(&view(&asked), &answer(200, &[]), body, ttl, after(at))
+    let of_first = [("date", "1"), ("x-request-id", "a"), ("x-count", "7")];
+    let spare = |ttl: u64| {
+        let (body, ttl) = (Bytes::from_static(b"{}"), Duration::from_secs(ttl));
+        Entry::new(&view(&asked), &answer(200, &of_first), body, ttl, after(0))
     };
-    let spare = kept(0, b"{}", 0);
-    assert!(spare.is_over(after(0)), "it is never fresh");
-    assert!(spare.stands_for(&kept(0, b"{}", 4), after(4)));
-    assert!(!spare.stands_for(&kept(0, b"{}", 5), after(5)), "too old");
-    assert!(
-        !spare.stands_for(&kept(0, b"[]", 1), after(1)),
-        "another body"
+    let again = answer(
+        200,
+        &[("date", "2"), ("x-request-id", "b"), ("x-count", "7")],
     );
+    let kept = spare(0);
+    assert!(kept.is_over(after(0)), "it is never fresh");
+    assert!(kept.is_said_again(&again, b"{}", after(4)));
+    assert!(!kept.is_said_again(&again, b"{}", after(5)), "too old");
+    assert!(!kept.is_said_again(&again, b"[]", after(1)), "another body");
+    for headers in [
+        &[("x-count", "8")][..],
+        &[],
+        &[("x-count", "7"), ("etag", "1")],
+    ] {
+        let other = answer(200, headers);
+        assert!(!kept.is_said_again(&other, b"{}", after(1)), "{headers:?}");
+    }
+    assert!(!kept.is_said_again(&answer(203, &of_first), b"{}", after(1)));
     // What can be fresh is renewed by each answer.
-    assert!(!spare.stands_for(&kept(2, b"{}", 1), after(1)));
-    let fresh = kept(2, b"{}", 0);
-    assert!(!fresh.stands_for(&kept(2, b"{}", 1), after(1)));
+    let fresh = spare(2);
+    assert!(!fresh.is_said_again(&again, b"{}", after(1)));
     assert!(!fresh.is_over(after(1)) && fresh.is_over(after(2)));
+}
+
+#[test]
+fn what_was_said_just_now_has_no_age_and_no_old_date() {
+    let asked = request(&[]);
+    let entry = entry(&asked, &answer(200, &[("date", "1"), ("server", "x")]));
+    let now = entry.respond(&asked, None);
+    assert!(!now.headers().contains_key("date") && !now.headers().contains_key("age"));
+    let kept = entry.respond(&asked, Some(Duration::from_secs(2)));
+    assert_eq!(
+        (&kept.headers()["date"], &kept.headers()["age"]),
+        (&"1".parse().unwrap(), &"2".parse().unwrap())
+    );
+    assert!(
+        !kept.headers().contains_key("server"),
+        "whose it is remains here"
+    );
+}
+
+#[test]
+fn an_entry_keeps_no_buffer_of_a_connection() {
+    let read = Bytes::from(vec![b'a'; 9000]);
+    let piece = |length| HeaderValue::from_maybe_shared(read.slice(..length)).unwrap();
+    let mut asked = request(&[]);
+    let mut head = answer(200, &[]);
+    for (name, value) in [("vary", "x-mode"), ("cache-control", "max-age=5")] {
+        head.headers.insert(name, value.parse().unwrap());
+    }
+    head.headers.insert("x-from", piece(10));
+    asked.headers.insert("x-mode", piece(5));
+    let entry = entry(&asked, &head);
+    drop((asked, head));
+    assert!(entry.is_storable());
+    assert!(read.is_unique(), "somebody holds on to what was read");
 }
