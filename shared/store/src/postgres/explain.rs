@@ -132,22 +132,7 @@ async fn all(
         .collect();
     let mut costs = Vec::new();
     for statement in store.statements.iter().copied().flatten() {
-        connection.execute("BEGIN").await?;
-        let plan = try_one(connection, statement).await;
-        connection.execute("ROLLBACK").await?;
-        connection.execute("DEALLOCATE ALL").await?;
-        costs.push(match plan {
-            Ok(plan) => judge(statement, &plan, &sizes),
-            Err(error) if error.is_broken_connection() => return Err(error),
-            Err(error) => Cost {
-                name: statement.name.to_owned(),
-                advice: Some(format!(
-                    "the server refuses it: {}",
-                    touchstone_error::chain(&error)
-                )),
-                ..Cost::default()
-            },
-        });
+        costs.push(cost(connection, statement, &sizes).await?);
     }
     Ok(Report {
         service: store.service.to_owned(),
@@ -157,6 +142,54 @@ async fn all(
             .collect(),
         statements: costs,
     })
+}
+
+/// What a statement costs. Near the size at which it no longer matters, the planner reads a table whole
+/// or takes an index as the statistics happen to fall: an index that it would take if it had to is
+/// there.
+async fn cost(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    sizes: &BTreeMap<String, f64>,
+) -> Result<Cost, Error> {
+    let first = look(connection, statement, sizes, "BEGIN").await?;
+    if first.advice.is_none() {
+        return Ok(first);
+    }
+    let begin = "BEGIN; SET LOCAL enable_seqscan = off";
+    let second = look(connection, statement, sizes, begin).await?;
+    Ok(match second.advice {
+        Some(_) => first,
+        None => Cost {
+            reason: Some("the planner prefers it at this size; an index is there".to_owned()),
+            advice: None,
+            ..first
+        },
+    })
+}
+
+async fn look(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    sizes: &BTreeMap<String, f64>,
+    begin: &'static str,
+) -> Result<Cost, Error> {
+    connection.execute(begin).await?;
+    let plan = try_one(connection, statement).await;
+    connection.execute("ROLLBACK").await?;
+    connection.execute("DEALLOCATE ALL").await?;
+    match plan {
+        Ok(plan) => Ok(judge(statement, &plan, sizes)),
+        Err(error) if error.is_broken_connection() => Err(error),
+        Err(error) => Ok(Cost {
+            name: statement.name.to_owned(),
+            advice: Some(format!(
+                "the server refuses it: {}",
+                touchstone_error::chain(&error)
+            )),
+            ..Cost::default()
+        }),
+    }
 }
 
 async fn try_one(connection: &mut PgConnection, statement: &Statement) -> Result<Value, Error> {
