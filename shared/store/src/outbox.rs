@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use touchstone_api::events::Event;
 use touchstone_types::EventId;
 
@@ -27,20 +27,44 @@ CREATE INDEX outbox_pending ON outbox (seq) WHERE sent_at IS NULL;
 CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL;
 ";
 
+/// Events of one statement: each statement is a trip to the thread of its connection and back.
+const AT_ONCE: usize = 64;
+
 /// Puts an event into the transaction of the fact that it tells.
+///
+/// # Errors
+/// As for any statement.
 pub async fn append(connection: &mut SqliteConnection, event: &Event) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO outbox (id, topic, key, at, traceparent, payload) VALUES (?, ?, ?, ?, ?, ?)",
-    )
-    .bind(encode_id(event.id.as_uuid()))
-    .bind(&event.topic)
-    .bind(&event.key)
-    .bind(micros(event.at))
-    .bind(event.traceparent.as_deref())
-    .bind(event.payload.to_string())
-    .execute(connection)
-    .await?;
+    append_all(connection, std::slice::from_ref(event)).await
+}
+
+/// Puts events into the transaction of the facts that they tell; they are sent in this order.
+///
+/// # Errors
+/// As for any statement.
+pub async fn append_all(connection: &mut SqliteConnection, events: &[Event]) -> Result<(), Error> {
+    for some in events.chunks(AT_ONCE) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO outbox (id, topic, key, at, traceparent, payload) ",
+        );
+        query.push_values(some, |mut values, event| {
+            values
+                .push_bind(encode_id(event.id.as_uuid()))
+                .push_bind(&event.topic)
+                .push_bind(&event.key)
+                .push_bind(micros(event.at))
+                .push_bind(event.traceparent.as_deref())
+                .push_bind(event.payload.to_string());
+        });
+        let query = query.build().persistent(is_usual(some.len()));
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
+}
+
+/// Whether a statement for so many events is worth being kept: others come in all lengths.
+const fn is_usual(events: usize) -> bool {
+    events == 1 || events == AT_ONCE
 }
 
 /// What a relay needs of the database behind it.
@@ -94,12 +118,18 @@ impl Outbox for Database {
 
     async fn mark_sent(&self, ids: &[EventId], at: DateTime<Utc>) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        for id in ids {
-            sqlx::query("UPDATE outbox SET sent_at = ? WHERE id = ? AND sent_at IS NULL")
-                .bind(micros(at))
-                .bind(encode_id(id.as_uuid()))
-                .execute(&mut *tx)
-                .await?;
+        for some in ids.chunks(AT_ONCE) {
+            let mut query = QueryBuilder::<Sqlite>::new("UPDATE outbox SET sent_at = ");
+            query
+                .push_bind(micros(at))
+                .push(" WHERE sent_at IS NULL AND id IN (");
+            let mut list = query.separated(", ");
+            for id in some {
+                list.push_bind(encode_id(id.as_uuid()));
+            }
+            query.push(")");
+            let query = query.build().persistent(is_usual(some.len()));
+            query.execute(&mut *tx).await?;
         }
         commit(tx).await
     }

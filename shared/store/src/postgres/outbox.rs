@@ -48,10 +48,15 @@ INSERT INTO outbox_lease (id, holder, until) VALUES (1, NULL, now());
 ";
 
 statements! {
-    /// Puts an event into the transaction of its fact.
-    APPEND ["gen_random_uuid()", "'topic'", "'key'", "now()", "NULL", "'{}'"] =
+    /// Puts events into the transaction of their facts, in their order.
+    APPEND [
+        "ARRAY[gen_random_uuid()]", "ARRAY['topic']", "ARRAY['key']", "ARRAY[now()]",
+        "ARRAY[NULL::text]", "ARRAY['{}']",
+    ] =
         "INSERT INTO outbox (id, topic, key, at, traceparent, payload) \
-         VALUES ($1, $2, $3, $4, $5, $6)";
+         SELECT id, topic, key, at, traceparent, payload FROM unnest($1::uuid[], $2::text[], \
+         $3::text[], $4::timestamptz[], $5::text[], $6::text[]) WITH ORDINALITY \
+         AS event (id, topic, key, at, traceparent, payload, place) ORDER BY place";
     /// Whether anything waits.
     WAITING [] = "SELECT EXISTS (SELECT 1 FROM outbox WHERE sent_at IS NULL)";
     /// Takes or extends the lease, without waiting for whoever is about to.
@@ -91,13 +96,27 @@ pub const FILL: &str = "INSERT INTO outbox (id, topic, key, at, payload, sent_at
 /// # Errors
 /// As for any statement.
 pub async fn append(connection: &mut PgConnection, event: &Event) -> Result<(), Error> {
+    append_all(connection, std::slice::from_ref(event)).await
+}
+
+/// Puts events into the transaction of the facts that they tell; they are sent in this order.
+///
+/// # Errors
+/// As for any statement.
+pub async fn append_all(connection: &mut PgConnection, events: &[Event]) -> Result<(), Error> {
+    fn each<'a, T>(events: &'a [Event], value: impl Fn(&'a Event) -> T) -> Vec<T> {
+        events.iter().map(value).collect()
+    }
+    if events.is_empty() {
+        return Ok(());
+    }
     sqlx::query(APPEND)
-        .bind(event.id.as_uuid())
-        .bind(&event.topic)
-        .bind(&event.key)
-        .bind(event.at)
-        .bind(event.traceparent.as_deref())
-        .bind(event.payload.to_string())
+        .bind(each(events, |event| *event.id.as_uuid()))
+        .bind(each(events, |event| event.topic.as_str()))
+        .bind(each(events, |event| event.key.as_str()))
+        .bind(each(events, |event| event.at))
+        .bind(each(events, |event| event.traceparent.as_deref()))
+        .bind(each(events, |event| event.payload.to_string()))
         .execute(connection)
         .await?;
     Ok(())

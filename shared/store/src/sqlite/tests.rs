@@ -266,6 +266,40 @@ async fn an_event_is_pending_from_the_commit_of_its_fact_until_it_was_sent() {
 }
 
 #[tokio::test]
+async fn many_events_are_sent_in_their_order_and_each_is_marked_alone() {
+    let db = memory().await;
+    let now = FrozenClock::default().now();
+    let numbers: Vec<u128> = (0..300).map(|number| (number * 7_919) % 100_003).collect();
+    let events: Vec<Event> = numbers.iter().map(|number| event(*number)).collect();
+    let mut tx = db.begin().await.unwrap();
+    outbox::append_all(&mut tx, &[]).await.unwrap();
+    outbox::append_all(&mut tx, &events[..1]).await.unwrap();
+    outbox::append_all(&mut tx, &events[1..]).await.unwrap();
+    // All or nothing.
+    let repeated = [event(500_000), event(numbers[7])];
+    let error = outbox::append_all(&mut tx, &repeated).await.unwrap_err();
+    assert_eq!(error.code(), "store.constraint");
+    commit(tx).await.unwrap();
+    assert_eq!(db.pending(1_000).await.unwrap(), events);
+
+    let every_third = events.iter().step_by(3).map(|event| event.id);
+    let sent: Vec<EventId> = every_third.collect();
+    db.mark_sent(&[], now).await.unwrap();
+    db.mark_sent(&sent, now).await.unwrap();
+    // Again, later: what was sent then was sent then.
+    let later = now + Duration::from_secs(9);
+    db.mark_sent(&sent, later).await.unwrap();
+    let left: Vec<Event> = events
+        .iter()
+        .filter(|event| !sent.contains(&event.id))
+        .cloned()
+        .collect();
+    assert_eq!(db.pending(1_000).await.unwrap(), left);
+    let pruned = db.prune(now + Duration::from_secs(1)).await.unwrap();
+    assert_eq!(pruned, sent.len() as u64);
+}
+
+#[tokio::test]
 async fn an_event_is_new_once_per_consumer() {
     let db = memory().await;
     let now = FrozenClock::default().now();

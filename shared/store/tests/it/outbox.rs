@@ -40,9 +40,8 @@ async fn open(url: &str) -> Database {
 
 async fn append(db: &Database, numbers: impl IntoIterator<Item = u128> + Clone) {
     let appended: Result<(), Error> = write!(db, |tx| {
-        for number in numbers.clone() {
-            outbox::append(tx, &event(number)).await?;
-        }
+        let events: Vec<Event> = numbers.clone().into_iter().map(event).collect();
+        outbox::append_all(tx, &events).await?;
         Ok(Flow::Commit(()))
     });
     appended.unwrap();
@@ -71,6 +70,36 @@ async fn an_event_is_pending_from_the_commit_of_its_fact_until_it_was_sent() {
     clock.advance(std::time::Duration::from_secs(1));
     assert_eq!(db.prune(clock.now()).await.unwrap(), 2);
     assert_eq!(db.pending(10).await.unwrap(), [event(1)]);
+}
+
+#[tokio::test]
+async fn many_events_are_sent_in_their_order() {
+    let Some(url) = touchstone_test_services::postgres_database().await else {
+        return;
+    };
+    let db = open(&url).await;
+    let numbers = (0..2_000_u128).map(|number| (number * 7_919) % 100_003);
+    let mut events: Vec<Event> = numbers.map(event).collect();
+    events[1].traceparent = None;
+    let appended: Result<(), Error> = write!(db, |tx| {
+        outbox::append_all(tx, &[]).await?;
+        outbox::append_all(tx, &events[..1]).await?;
+        outbox::append_all(tx, &events[1..]).await?;
+        Ok(Flow::Commit(()))
+    });
+    appended.unwrap();
+    assert_eq!(db.pending(3_000).await.unwrap(), events);
+    // All or nothing.
+    let repeated = [event(500_000), event(0)];
+    let refused: Result<(), Error> = write!(db, |tx| {
+        outbox::append_all(tx, &repeated).await?;
+        Ok(Flow::Commit(()))
+    });
+    assert!(
+        matches!(refused, Err(Error::Constraint { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(db.backlog().await.unwrap(), 2_000);
 }
 
 #[tokio::test]
