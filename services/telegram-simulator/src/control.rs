@@ -146,6 +146,12 @@ struct Edit {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Rename {
+    title: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Delete {
     ids: Vec<i32>,
 }
@@ -155,7 +161,7 @@ pub(crate) fn router(simulator: Simulator) -> Router {
     Router::new()
         .route("/", get(overview))
         .route("/channels", get(channels))
-        .route("/channels/{id}", get(truth))
+        .route("/channels/{id}", get(truth).post(rename))
         .route("/channels/{id}/posts", post(publish))
         .route("/channels/{id}/posts/{number}", post(edit))
         .route("/channels/{id}/posts", delete(remove))
@@ -209,6 +215,18 @@ async fn truth(State(simulator): State<Simulator>, Path(id): Path<i64>) -> Respo
     simulator
         .truth(id)
         .map_or_else(unknown, |truth| answer(&truth))
+}
+
+async fn rename(
+    State(simulator): State<Simulator>,
+    Path(id): Path<i64>,
+    bytes: axum::body::Bytes,
+) -> Response {
+    match body::<Rename>(&bytes) {
+        Ok(request) if simulator.rename(id, &request.title) => answer(&json!({})),
+        Ok(_) => unknown(),
+        Err(why) => refused(why),
+    }
 }
 
 async fn publish(

@@ -16,6 +16,10 @@ const REMEMBERED: usize = 1_024;
 /// Answers that are kept until the client acknowledges them.
 const KEPT: usize = 256;
 
+/// Sessions that are remembered: clients make a new one for each connection, and never say that they are done
+/// with the last.
+const SESSIONS: usize = 1_024;
+
 /// A session's name: the authorization key and the client's number.
 pub(crate) type SessionId = (i64, i64);
 
@@ -74,6 +78,9 @@ impl Sessions {
     ) -> bool {
         let mut sessions = self.lock();
         let known = sessions.contains_key(&id);
+        if !known && sessions.len() >= SESSIONS {
+            sessions.retain(|_, session| session.connection.is_some());
+        }
         let session = sessions.entry(id).or_default();
         session.connection = Some((connection, way.clone()));
         !known
@@ -244,6 +251,21 @@ mod tests {
         let (third, sequence) = sessions.number(id, now - 100, &message(true, false));
         assert_eq!((third % 4, sequence), (3, 3));
         assert!(third > second, "also when the clock goes back");
+    }
+
+    #[test]
+    fn sessions_without_a_connection_are_forgotten_when_there_are_many() {
+        let sessions = Sessions::default();
+        let (way, _inbox) = tokio::sync::mpsc::unbounded_channel();
+        let stays = (1, 0);
+        assert!(sessions.attach(stays, 0, &way));
+        for number in 1..5_000_u32 {
+            let connection = u64::from(number);
+            assert!(sessions.attach((1, number.into()), connection, &way));
+            sessions.detach(connection);
+        }
+        assert!(sessions.lock().len() <= SESSIONS);
+        assert!(!sessions.attach(stays, 0, &way), "it is the same");
     }
 
     #[test]

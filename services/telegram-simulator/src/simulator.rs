@@ -177,6 +177,17 @@ impl Simulator {
         self.center.delete(channel, ids)
     }
 
+    /// Gives a channel another title; clients are not told, they see it next to what they ask for. False
+    /// when there is no such channel.
+    pub fn rename(&self, channel: i64, title: &str) -> bool {
+        let mut world = self.center.world();
+        let found = world.channel_mut(channel);
+        found.is_some_and(|channel| {
+            title.clone_into(&mut channel.title);
+            true
+        })
+    }
+
     /// Lets the views of every post grow.
     pub fn tick(&self) {
         self.center.world().tick();

@@ -372,12 +372,17 @@ impl Channel {
     }
 
     fn date(&self, id: i32) -> i32 {
-        match self.changed.get(&id) {
-            Some(Some(post)) => post.date,
-            _ if id <= self.initial => self.created.saturating_add(id.saturating_mul(PACE)),
-            // A deleted post: its neighbour's date keeps the order.
-            _ => self.date(id - 1),
-        }
+        // Of what was deleted the neighbour's date keeps the order.
+        let later = (self.initial + 1..=id).rev();
+        let mut dates =
+            later.filter_map(|id| self.changed.get(&id)?.as_ref().map(|post| post.date));
+        dates.next().unwrap_or_else(|| {
+            let id = id.min(self.initial);
+            match self.changed.get(&id) {
+                Some(Some(post)) => post.date,
+                _ => self.created.saturating_add(id.saturating_mul(PACE)),
+            }
+        })
     }
 
     /// A few bits per number, without making the post.
@@ -517,6 +522,27 @@ mod tests {
         assert_eq!(changes[1], (before + 3, Change::Deleted { ids: vec![id] }));
         assert_eq!(channel.slot(id), Slot::Hole);
         assert!(channel.changes_after(before - 1).is_none());
+    }
+
+    #[test]
+    fn a_post_after_many_that_were_deleted_is_not_older_than_they_were() {
+        let mut channel = channel(50);
+        let Slot::Post(model) = channel.slot(channel.page(0, 0, 1, 0, 0)[0]) else {
+            panic!("a post");
+        };
+        let later = model.date + 1_000_000;
+        for date in [later, later + 5, later + 1] {
+            channel.post(Post {
+                date,
+                ..model.clone()
+            });
+        }
+        let dates = (51..=53).map(|id| channel.date(id) - later);
+        assert_eq!(dates.collect::<Vec<_>>(), [0, 5, 5]);
+        let many: Vec<i32> = (0..100_000).map(|_| channel.post(model.clone())).collect();
+        channel.delete(&many);
+        let id = channel.post(model);
+        assert_eq!(channel.date(id), later + 5);
     }
 
     #[test]
