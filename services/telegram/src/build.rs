@@ -21,10 +21,11 @@ use crate::domain::proxy::{Proxy, ProxyError};
 use crate::domain::string_session::{StringSession, StringSessionError};
 use crate::exports::Exports;
 use crate::guests::{self, Door, Guests};
+use crate::metrics::Metrics;
 use crate::mirror::documents::Documents;
 use crate::mirror::{Mirror, Parts};
 use crate::service::Telegram;
-use crate::{SERVICE, egress, error, metrics, routes, store};
+use crate::{SERVICE, egress, error, routes, store};
 
 /// Largest request: names of channels.
 const BODY_LIMIT_BYTES: usize = 16 << 10;
@@ -134,9 +135,11 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let session = Arc::new(session(text, elsewhere, Arc::clone(&store)).await?);
     let exports = Exports::open(&config.exports).map_err(BuildError::Exports)?;
     let proxy = way_out(&config, &session, &deps.ids, &life).await?;
+    let metrics = Metrics::new(&deps.metrics.scope(SERVICE));
     let options = Options {
+        metrics: metrics.clone(),
         lease: Lease {
-            store: Arc::clone(&store),
+            leases: store.clone(),
             account: session.account().to_owned(),
             instance: Arc::new(Instance::of(&config.exports, deps.ids.next())),
             clock: deps.clock.clone(),
@@ -150,7 +153,6 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
         rate: config.rate_limit,
         proxy,
     };
-    let metrics = metrics::Metrics::new(&deps.metrics.scope(SERVICE));
     let documents = Documents {
         store: Arc::clone(&store),
         client: deps.documents,
@@ -189,7 +191,7 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
         account,
         exports,
         deps.clock.clone(),
-        metrics.clone(),
+        metrics,
         config.request_timeout,
         simulated,
         mirror,
@@ -197,7 +199,6 @@ pub async fn build(config: Config, deps: Deps, life: &Lifecycle) -> Result<Route
     let guests = deps.guests.filter(|_| config.anonymous_loopback);
     let checked = Checked {
         telegram: telegram.clone(),
-        metrics,
         guests: guests.clone(),
         bus: deps.bus,
         backlog,
@@ -262,7 +263,6 @@ async fn way_out(
 #[derive(Clone)]
 struct Checked {
     telegram: Telegram,
-    metrics: metrics::Metrics,
     guests: Option<Guests>,
     bus: Arc<dyn EventBus>,
     backlog: Backlog,
@@ -271,7 +271,6 @@ struct Checked {
 async fn health(checked: Checked) -> HealthReport {
     let Checked {
         telegram,
-        metrics,
         guests,
         bus,
         backlog,
@@ -279,10 +278,6 @@ async fn health(checked: Checked) -> HealthReport {
     let state = telegram.state();
     let authorized = matches!(state, State::Authorized { .. });
     let standing = telegram.account().standing();
-    metrics.authorized.set(i64::from(authorized));
-    metrics
-        .flood_waits
-        .set(i64::try_from(standing.floods).unwrap_or(i64::MAX));
     let connected = matches!(
         state,
         State::Authorized { .. } | State::NotAuthorized | State::Duplicated

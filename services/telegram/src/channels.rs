@@ -67,8 +67,14 @@ impl Telegram {
         }
         // It may be one of the account's that nobody asked for since the start.
         self.dialogs(deadline).await?;
-        self.known_id(id)
-            .ok_or(Error::UnknownChannel(id.to_string()))
+        if let Some(known) = self.known_id(id) {
+            return Ok(known);
+        }
+        // Or one that was met by name before.
+        let met = self.mirror().store().channel(id).await?;
+        let chat = Chat::from(&met.ok_or(Error::UnknownChannel(id.to_string()))?);
+        self.remember(&chat);
+        Ok(chat)
     }
 
     /// Joins a channel; joining twice changes nothing.

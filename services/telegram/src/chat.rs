@@ -4,6 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use grammers_client::tl;
 use touchstone_api::telegram::{Post, SyncType};
 
+use crate::store::Channel;
+
 /// A channel that was met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
@@ -37,6 +39,12 @@ impl Chat {
         })
     }
 
+    /// The same channel as it is told of among others: names and titles change.
+    pub fn now(&self, chats: &[tl::enums::Chat]) -> Option<Self> {
+        let mut chats = chats.iter().filter_map(Self::read);
+        chats.find(|chat| chat.id == self.id)
+    }
+
     /// As a parameter of methods on peers.
     pub fn peer(&self) -> tl::enums::InputPeer {
         tl::types::InputPeerChannel {
@@ -53,6 +61,20 @@ impl Chat {
             access_hash: self.access_hash,
         }
         .into()
+    }
+}
+
+impl From<&Channel> for Chat {
+    /// As it was met; nobody said whether the account is a member.
+    fn from(channel: &Channel) -> Self {
+        Self {
+            id: channel.id,
+            access_hash: channel.access_hash,
+            title: channel.title.clone(),
+            username: channel.username.clone(),
+            participants: None,
+            joined: false,
+        }
     }
 }
 

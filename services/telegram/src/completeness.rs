@@ -7,6 +7,7 @@ use crate::Error;
 use crate::domain::coverage::Coverage;
 use crate::domain::ledger::{self, Digest, Kind};
 use crate::service::Telegram;
+use crate::store::{Store, Stored};
 
 /// What was counted while the rows were read.
 #[derive(Default)]
@@ -22,7 +23,8 @@ struct Seen {
 impl Telegram {
     /// Which numbers of a channel are accounted for, and whether what is stored is what was stored.
     ///
-    /// Memory is that of a block, however large the channel is.
+    /// Memory is that of a block, however large the channel is. Nobody waits for that, also not another
+    /// instance: what is told is of the channel's state when it was read first.
     pub(crate) async fn completeness(
         &self,
         id: i64,
@@ -33,17 +35,12 @@ impl Telegram {
             .channel(id)
             .await?
             .ok_or(Error::UnknownChannel(id.to_string()))?;
-        // Nothing changes while it is looked at.
-        let _turn = self.mirror().turn(id).await;
         let covered = Coverage::from_intervals(store.coverage(id).await?);
         let mut seen = Seen::default();
         for (block, digest) in store.blocks(id).await? {
-            let low = block * ledger::BLOCK;
-            let rows = store.rows(id, low, low + ledger::BLOCK - 1).await?;
-            let mut whole = true;
+            let (rows, digest, holds) = checked(store, id, block, digest).await?;
             for stored in &rows {
                 let row = &stored.row;
-                whole &= row.hash() == stored.hash;
                 match row.kind {
                     Kind::Post => {
                         seen.posts += 1;
@@ -53,10 +50,7 @@ impl Telegram {
                     Kind::Deleted => seen.deleted.add(row.id, row.id),
                 }
             }
-            let again = rows
-                .iter()
-                .map(|stored| (stored.row.id, stored.row.revision, stored.row.hash()));
-            if !whole || ledger::block(again) != digest {
+            if !holds {
                 seen.broken.push(block);
             }
             seen.blocks.push((block, digest));
@@ -100,6 +94,32 @@ impl Telegram {
             },
             trouble,
         })
+    }
+}
+
+/// The rows of a block, its digest, and whether they are what it was made of.
+async fn checked(
+    store: &dyn Store,
+    channel: i64,
+    block: i32,
+    mut digest: Digest,
+) -> Result<(Vec<Stored>, Digest, bool), Error> {
+    let (low, high) = ledger::numbers_of(block);
+    loop {
+        let rows = store.rows(channel, low, high).await?;
+        let whole = rows.iter().all(|stored| stored.row.hash() == stored.hash);
+        let again = rows
+            .iter()
+            .map(|stored| (stored.row.id, stored.row.revision, stored.hash));
+        if whole && ledger::block(again) == digest {
+            return Ok((rows, digest, true));
+        }
+        // It may have changed between the two looks.
+        let mut blocks = store.blocks(channel).await?.into_iter();
+        match blocks.find(|(own, _)| *own == block) {
+            Some((_, now)) if now != digest => digest = now,
+            _ => return Ok((rows, digest, false)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `[telegram]` section.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use touchstone_store::postgres::Options;
 
 use crate::domain::proxy::Proxy;
 use crate::domain::string_session::StringSession;
+
+/// Calls per second that an owner may allow: slower ones nobody waits for, faster ones nobody makes.
+const RATES: RangeInclusive<f64> = 0.001..=1_000_000.0;
 
 /// Configuration of the Telegram service; `config.default.toml` explains each key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,9 +59,9 @@ impl Section for Config {
 
     fn validate(&self, problems: &mut Problems) {
         problems.check(
-            self.rate_limit > 0.0 && self.rate_limit.is_finite(),
+            RATES.contains(&self.rate_limit),
             "rate_limit",
-            "must be positive",
+            "must be between 0.001 and 1000000",
         );
         problems.check(
             !self.request_timeout.is_zero(),
@@ -89,6 +93,41 @@ impl Section for Config {
                 "api_hash",
                 "must be set together with the session (https://my.telegram.org)",
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::governor::Governor;
+
+    #[test]
+    fn rates_that_nobody_can_keep_are_refused() {
+        let refused = |rate: f64| {
+            let mut config: Config = touchstone_config::defaults();
+            config.rate_limit = rate;
+            let mut problems = Problems::new(Config::NAME);
+            config.validate(&mut problems);
+            !problems.into_found().is_empty()
+        };
+        for rate in [0.0, -1.0, 1e-30, 1e300, f64::NAN, f64::INFINITY] {
+            assert!(refused(rate), "{rate}");
+        }
+        for rate in [0.001, 2.0, 1_000_000.0] {
+            assert!(!refused(rate), "{rate}");
+            // The governor counts with it.
+            let mut governor = Governor::new(rate);
+            let mut now = Duration::ZERO;
+            for _ in 0..10 {
+                let wait = governor.ask("m", now);
+                if wait.is_zero() {
+                    governor.answered("m", now);
+                    governor.landed("m");
+                }
+                now += wait;
+            }
+            assert!(governor.standing(now).calls >= 5);
         }
     }
 }

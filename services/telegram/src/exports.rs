@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use tempfile::TempPath;
 use touchstone_api::telegram::{ExportFile, ExportFiles, Post};
 
 use crate::domain::export::{self, Json, Text};
@@ -32,9 +33,8 @@ pub struct Export {
 /// A file under a temporary name.
 #[derive(Debug)]
 struct Part {
-    name: String,
     file: BufWriter<File>,
-    temporary: tempfile::TempPath,
+    temporary: TempPath,
     /// Bytes before the posts.
     head: u64,
 }
@@ -55,10 +55,9 @@ impl Exports {
     /// # Errors
     /// Those of the file system.
     pub fn begin(&self, channel: &str, at: DateTime<Utc>, expected: usize) -> io::Result<Export> {
-        let ExportFiles { json, txt } = export::names(channel, at);
         Ok(Export {
-            json: Part::begin(&self.0, json, &Json::head(channel, at, expected))?,
-            text: Part::begin(&self.0, txt, &Text::head(channel, at, expected))?,
+            json: Part::begin(&self.0, &Json::head(channel, at, expected))?,
+            text: Part::begin(&self.0, &Text::head(channel, at, expected))?,
             folder: self.0.clone(),
             channel: channel.to_owned(),
             at,
@@ -148,18 +147,17 @@ impl Export {
         }
         let json = self.json.end(Json::tail(self.total == 0))?;
         let text = self.text.end("")?;
-        let files = ExportFiles {
-            json: appear(&self.folder, json)?,
-            txt: appear(&self.folder, text)?,
-        };
-        // The names are part of the folder.
-        File::open(&self.folder)?.sync_all()?;
-        Ok(files)
+        appear(
+            &self.folder,
+            &export::stem(&self.channel, self.at),
+            json,
+            text,
+        )
     }
 }
 
 impl Part {
-    fn begin(folder: &Path, name: String, head: &str) -> io::Result<Self> {
+    fn begin(folder: &Path, head: &str) -> io::Result<Self> {
         let (file, temporary) = tempfile::Builder::new()
             .prefix(".part-")
             .tempfile_in(folder)?
@@ -167,7 +165,6 @@ impl Part {
         let mut file = BufWriter::with_capacity(1 << 18, file);
         file.write_all(head.as_bytes())?;
         Ok(Self {
-            name,
             file,
             temporary,
             head: head.len() as u64,
@@ -176,7 +173,7 @@ impl Part {
 
     /// The same posts behind another head.
     fn anew(self, folder: &Path, head: &str) -> io::Result<Self> {
-        let mut new = Self::begin(folder, self.name, head)?;
+        let mut new = Self::begin(folder, head)?;
         let file = self.file.into_inner();
         file.map_err(io::IntoInnerError::into_error)?;
         let mut posts = File::open(&self.temporary)?;
@@ -185,33 +182,63 @@ impl Part {
         Ok(new)
     }
 
-    /// The whole file, on the disk, and its name.
-    fn end(mut self, tail: &str) -> io::Result<(String, tempfile::NamedTempFile)> {
+    /// The whole file, on the disk.
+    fn end(mut self, tail: &str) -> io::Result<TempPath> {
         self.file.write_all(tail.as_bytes())?;
         let file = self.file.into_inner();
         let file = file.map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        let file = tempfile::NamedTempFile::from_parts(file, self.temporary);
-        Ok((self.name, file))
+        Ok(self.temporary)
     }
 }
 
-/// Renames a file to its name; one of the same second is not overwritten but numbered.
-fn appear(folder: &Path, (name, file): (String, tempfile::NamedTempFile)) -> io::Result<String> {
-    let (stem, ending) = name.rsplit_once('.').unwrap_or((&name, ""));
-    let mut file = file;
+/// Lets both files appear under one name, which no other export has: those of one second are numbered.
+/// When that fails, both are gone.
+fn appear(
+    folder: &Path,
+    stem: &str,
+    mut json: TempPath,
+    mut text: TempPath,
+) -> io::Result<ExportFiles> {
     for number in 1..1_000_u32 {
-        let name = match number {
-            1 => name.clone(),
-            _ => format!("{stem}_{number}.{ending}"),
+        let stem = match number {
+            1 => stem.to_owned(),
+            _ => format!("{stem}_{number}"),
         };
-        match file.persist_noclobber(folder.join(&name)) {
-            Ok(_) => return Ok(name),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => file = error.file,
-            Err(error) => return Err(error.error),
+        let files = ExportFiles {
+            json: format!("{stem}.json"),
+            txt: format!("{stem}.txt"),
+        };
+        match taken(&folder.join(&files.json), json)? {
+            Ok(seen) => json = seen,
+            Err(hidden) => {
+                json = hidden;
+                continue;
+            }
+        }
+        match taken(&folder.join(&files.txt), text)? {
+            Ok(seen) => {
+                // The names are part of the folder.
+                File::open(folder)?.sync_all()?;
+                for seen in [json, seen] {
+                    seen.keep().map_err(|error| error.error)?;
+                }
+                return Ok(files);
+            }
+            Err(hidden) => text = hidden,
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Renames a file, as long as nobody has the name; it still goes when it is dropped. The inner error is
+/// the file as it was, when somebody has the name.
+fn taken(name: &Path, file: TempPath) -> io::Result<Result<TempPath, TempPath>> {
+    match file.persist_noclobber(name) {
+        Ok(()) => TempPath::try_from_path(name).map(Ok),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(Err(error.path)),
+        Err(error) => Err(error.error),
+    }
 }
 
 #[cfg(test)]
@@ -282,6 +309,37 @@ mod tests {
             4,
             "no temporary files"
         );
+    }
+
+    #[test]
+    fn both_files_of_an_export_have_the_same_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::open(folder.path()).unwrap();
+        // Of other exports one file is left, which is not to be overwritten.
+        let taken = [
+            "telegram_posts_durov_20260131_200513.txt",
+            "telegram_posts_durov_20260131_200513_2.json",
+        ];
+        for name in taken {
+            fs::write(folder.path().join(name), "kept").unwrap();
+        }
+        let files = exports.begin("durov", at(), 0).unwrap().finish().unwrap();
+        assert_eq!(files.json, "telegram_posts_durov_20260131_200513_3.json");
+        assert_eq!(files.txt, "telegram_posts_durov_20260131_200513_3.txt");
+        for name in taken {
+            assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"kept");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn an_export_of_which_one_file_cannot_appear_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::open(folder.path()).unwrap();
+        let export = exports.begin("durov", at(), 0).unwrap();
+        fs::remove_file(&export.text.temporary).unwrap();
+        assert!(export.finish().is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Range {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub entries: Vec<Entry>,
+    /// The channel as it was called when it was read.
+    pub chat: Option<Chat>,
     /// The channel's state when it was read.
     pub pts: i32,
 }
@@ -38,6 +40,7 @@ pub(crate) async fn page(
     sync_type: SyncType,
     deadline: Instant,
 ) -> Result<Page, Error> {
+    use tl::enums::messages::Messages;
     let request = tl::functions::messages::GetHistory {
         peer: chat.peer(),
         offset_id: range.before,
@@ -51,15 +54,19 @@ pub(crate) async fn page(
     let messages = account
         .read("messages.getHistory", &request, deadline)
         .await?;
-    let (messages, pts) = match messages {
-        tl::enums::messages::Messages::ChannelMessages(page) => (page.messages, page.pts),
-        tl::enums::messages::Messages::Messages(page) => (page.messages, 0),
-        tl::enums::messages::Messages::Slice(page) => (page.messages, 0),
-        tl::enums::messages::Messages::NotModified(_) => (Vec::new(), 0),
+    let (messages, chats, pts) = match messages {
+        Messages::ChannelMessages(page) => (page.messages, page.chats, page.pts),
+        Messages::Messages(page) => (page.messages, page.chats, 0),
+        Messages::Slice(page) => (page.messages, page.chats, 0),
+        Messages::NotModified(_) => (Vec::new(), Vec::new(), 0),
     };
-    let entries = messages
-        .iter()
-        .map(|message| Entry::read(message, chat, sync_type))
-        .collect();
-    Ok(Page { entries, pts })
+    let now = chat.now(&chats);
+    let called = now.as_ref().unwrap_or(chat);
+    let entries = messages.iter();
+    let entries = entries.map(|message| Entry::read(message, called, sync_type));
+    Ok(Page {
+        entries: entries.collect(),
+        chat: now,
+        pts,
+    })
 }

@@ -19,8 +19,8 @@ pub struct Metrics {
     pub documents: Counter,
     /// `given_up_total`: posts that the document service refused for good.
     pub given_up: Counter,
-    /// `flood_waits`: waits that Telegram had to ask for.
-    pub flood_waits: Gauge,
+    /// `flood_waits_total`: waits that Telegram had to ask for.
+    pub flood_waits: Counter,
 }
 
 impl Metrics {
@@ -36,7 +36,7 @@ impl Metrics {
                 "Posts that the document service refused for good",
             ),
             authorized: scope.gauge("authorized", "1 while the account is logged in"),
-            flood_waits: scope.gauge("flood_waits", "Waits that Telegram had to ask for"),
+            flood_waits: scope.counter("flood_waits", "Waits that Telegram had to ask for"),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::exports::Exports;
 use crate::history::{self, Range};
 use crate::metrics::Metrics;
 use crate::mirror::{self, Mirror};
-use crate::store::Told;
+use crate::store::{Channel, Told};
 
 /// Channels that are remembered.
 const KNOWN: usize = 10_000;
@@ -189,6 +189,9 @@ impl Telegram {
         deadline: Instant,
     ) -> Result<(Option<i32>, Vec<Post>), Error> {
         let _turn = self.mirror().turn(chat.id).await;
+        let store = self.mirror().store();
+        let channel = store.channel(chat.id).await?;
+        let channel = channel.ok_or(Error::UnknownChannel(chat.id.to_string()))?;
         let started = Instant::now();
         let (mut next, mut posts) = (Some(before), Vec::new());
         let mut unkept = Told::default();
@@ -204,7 +207,7 @@ impl Telegram {
                     None => Ok(None),
                 }
             };
-            let (read, kept) = tokio::join!(reading, self.keep(chat.id, &unkept));
+            let (read, kept) = tokio::join!(reading, self.keep(&channel, unkept));
             kept?;
             let Some(batch) = read? else {
                 return Ok((next, posts));
@@ -234,7 +237,7 @@ impl Telegram {
                 limit: history::PAGE,
             };
             let read = history::page(self.account(), chat, range, SyncType::Realtime, deadline);
-            let page = read.await?.entries;
+            let page = self.known_by(read.await?);
             next = page.last().map(Entry::id);
             posts += page.iter().filter(|entry| entry.is_post()).count();
             entries.extend(page);
@@ -255,12 +258,24 @@ impl Telegram {
         })
     }
 
-    async fn keep(&self, channel: i64, told: &Told) -> Result<(), Error> {
-        if told.truth.is_some() {
-            let stamp = self.mirror().stamp();
-            self.mirror().store().apply(channel, told, &stamp).await?;
+    async fn keep(&self, channel: &Channel, told: Told) -> Result<(), Error> {
+        if told.truth.is_none() {
+            return Ok(());
         }
-        Ok(())
+        // An instance that lost the account meanwhile knows no more than the one that has it.
+        let told = Told {
+            since: Some(channel.pts),
+            ..told
+        };
+        self.mirror().take(channel, told).await
+    }
+
+    /// The entries of a page; its channel is known as it is called there.
+    fn known_by(&self, page: history::Page) -> Vec<Entry> {
+        if let Some(chat) = &page.chat {
+            self.remember(chat);
+        }
+        page.entries
     }
 
     /// Posts of a channel between two numbers, newest first.
@@ -280,13 +295,13 @@ impl Telegram {
                 after,
                 limit: history::PAGE,
             };
-            let page =
-                history::page(self.account(), &chat, range, SyncType::Realtime, deadline).await?;
-            let Some(last) = page.entries.last() else {
+            let read = history::page(self.account(), &chat, range, SyncType::Realtime, deadline);
+            let page = self.known_by(read.await?);
+            let Some(last) = page.last() else {
                 break;
             };
             before = last.id();
-            posts.extend(page.entries.into_iter().filter_map(Entry::into_post));
+            posts.extend(page.into_iter().filter_map(Entry::into_post));
         }
         posts.truncate(limit);
         Ok(posts)

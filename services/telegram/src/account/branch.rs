@@ -27,13 +27,16 @@ struct Branch {
     client: Client,
     /// The connection to the home that it belongs to.
     home: u64,
-    _end: DropGuard,
+    end: CancellationToken,
+    _ends: DropGuard,
 }
 
 impl Branches {
-    /// Ends all, as soon as their calls have.
+    /// Ends all, with the calls that are under way: another instance may use the account now.
     pub(super) fn clear(&self) {
-        self.lock().clear();
+        for (_, branch) in self.lock().drain() {
+            branch.end.cancel();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Arc<Branch>>> {
@@ -105,9 +108,12 @@ impl Account {
         // Only whoever has the home has the lease.
         let link = self.link(deadline).await?;
         let branch = self.branch(dc, &link)?;
-        let until = deadline.min(Instant::now() + CALL_TIMEOUT);
-        let outcome = match timeout_at(until, branch.client.invoke_in_dc(dc, request)).await {
+        let late = Instant::now() + CALL_TIMEOUT;
+        let answer = branch.client.invoke_in_dc(dc, request);
+        let outcome = match timeout_at(late.min(deadline), answer).await {
             Ok(outcome) => outcome.map_err(CallError::from),
+            // That its caller waits no longer says nothing of the connection.
+            Err(_) if deadline < late => return Err(CallError::Timeout),
             Err(_) => Err(CallError::Timeout),
         };
         if let Err(error) = &outcome
@@ -143,17 +149,18 @@ impl Account {
         let pool = SenderPool::with_configuration(session, options.api_id, parameters);
         let client = Client::with_configuration(pool.handle, supervisor::client_configuration());
         let end: CancellationToken = life.soft_stop().child_token();
-        let guard = end.clone().drop_guard();
+        let (ends, ended) = (end.clone().drop_guard(), end.clone());
         let runner = AssertUnwindSafe(pool.runner.run()).catch_unwind();
         life.spawn("telegram.branch", async move {
-            if let Some(Err(_)) = end.run_until_cancelled(runner).await {
+            if let Some(Err(_)) = ended.run_until_cancelled(runner).await {
                 tracing::warn!("a connection to another data centre ended with a panic");
             }
         });
         Branch {
             client,
             home,
-            _end: guard,
+            end,
+            _ends: ends,
         }
     }
 }
@@ -168,5 +175,28 @@ fn elsewhere(error: CallError) -> CallError {
         CallError::NotAuthorized => refused(401, "AUTH_KEY_UNREGISTERED"),
         CallError::Duplicated => refused(406, "AUTH_KEY_DUPLICATED"),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grammers_session::storages::MemorySession;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_elsewhere_end_with_the_one_at_home_whoever_uses_them() {
+        let pool = SenderPool::new(Arc::new(MemorySession::default()), 1);
+        let end = CancellationToken::new();
+        let used = Arc::new(Branch {
+            client: Client::new(pool.handle),
+            home: 1,
+            end: end.clone(),
+            _ends: end.clone().drop_guard(),
+        });
+        let branches = Branches::default();
+        branches.lock().insert(4, Arc::clone(&used));
+        branches.clear();
+        assert!(end.is_cancelled() && Arc::strong_count(&used) == 1);
     }
 }

@@ -60,8 +60,9 @@ impl From<InvocationError> for CallError {
     fn from(error: InvocationError) -> Self {
         match error {
             InvocationError::Rpc(error) => match (error.code, error.name.as_str()) {
-                (420, _) => {
-                    let seconds = error.value.unwrap_or(30);
+                // Without a time it is no wait: an account that is frozen is told so, too.
+                (420, _) if error.value.is_some() => {
+                    let seconds = error.value.unwrap_or_default();
                     Self::Flood(Duration::from_secs(u64::from(seconds)))
                 }
                 (303, "FILE_MIGRATE") => Self::Moved(
@@ -84,5 +85,32 @@ impl From<InvocationError> for CallError {
             InvocationError::Deserialize(_) => Self::Unreadable,
             _ => Self::Unreachable("the client has no connection"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grammers_mtsender::RpcError;
+
+    use super::*;
+
+    fn told(code: i32, name: &str, value: Option<u32>) -> CallError {
+        let error = RpcError {
+            code,
+            name: name.into(),
+            value,
+            caused_by: None,
+        };
+        InvocationError::Rpc(error).into()
+    }
+
+    #[test]
+    fn only_a_refusal_with_a_time_is_a_wait() {
+        for name in ["FLOOD_WAIT", "FLOOD_PREMIUM_WAIT"] {
+            let wait = CallError::Flood(Duration::from_secs(31));
+            assert_eq!(told(420, name, Some(31)), wait);
+        }
+        let frozen = told(420, "FROZEN_METHOD_INVALID", None);
+        assert_eq!(frozen.refusal(), Some("FROZEN_METHOD_INVALID"));
     }
 }

@@ -14,7 +14,7 @@ use grammers_client::Client;
 use grammers_client::tl::{self, RemoteCall};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use touchstone_config::Secret;
 use touchstone_lifecycle::Lifecycle;
 
@@ -25,7 +25,8 @@ pub(crate) use session::{AccountSession, Beginning, OpenError};
 pub use supervisor::Hint;
 
 use self::branch::Branches;
-use crate::domain::governor::{Governor, Standing};
+use crate::domain::governor::{AGAIN, Governor, Standing};
+use crate::metrics::Metrics;
 
 /// Longest time that one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -71,6 +72,7 @@ pub(crate) struct Options {
     pub proxy: Option<Secret>,
     /// What keeps other instances away from the account.
     pub lease: Lease,
+    pub metrics: Metrics,
 }
 
 /// Longest sleep of a call that waits for the governor.
@@ -193,6 +195,8 @@ impl Account {
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
         loop {
+            // Without a connection nobody waits for their turn.
+            self.link(deadline).await?;
             let flight = self.pass(method, deadline).await?;
             let outcome = match dc {
                 None => self.send(request, deadline).await,
@@ -207,6 +211,7 @@ impl Account {
                 Err(CallError::Flood(wait)) => {
                     let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
                     self.governor().flooded(method, seconds, flight.sent, now);
+                    self.0.options.metrics.flood_waits.inc();
                     if Instant::now() + wait >= deadline {
                         return Err(CallError::Flood(wait));
                     }
@@ -229,7 +234,12 @@ impl Account {
                 });
             }
             if Instant::now() + wait >= until {
-                return Err(CallError::Flood(wait));
+                // What is over in a moment is no flood: those before take too long.
+                return Err(if wait <= AGAIN {
+                    CallError::Timeout
+                } else {
+                    CallError::Flood(wait)
+                });
             }
             // What others learn meanwhile may shorten it.
             tokio::time::sleep(wait.min(LOOK)).await;
@@ -242,22 +252,21 @@ impl Account {
         deadline: Instant,
     ) -> Result<R::Return, CallError> {
         let link = self.link(deadline).await?;
-        let until = deadline.min(Instant::now() + CALL_TIMEOUT);
-        let answer = tokio::select! {
-            answer = timeout_at(until, link.client.invoke(request)) => answer.ok(),
-            () = silence(&link.client) => None,
-        };
-        let Some(outcome) = answer else {
-            // Half-open connections look like this: the next call gets a new one.
-            self.report(&link, None);
-            return Err(CallError::Timeout);
+        let outcome = tokio::select! {
+            outcome = link.client.invoke(request) => outcome,
+            // That its caller waits no longer says nothing of the connection.
+            () = sleep_until(deadline) => return Err(CallError::Timeout),
+            () = silent_or_late(&link.client) => {
+                // Half-open connections look like this: the next call gets a new one.
+                self.report(&link, None);
+                return Err(CallError::Timeout);
+            }
         };
         outcome.map_err(|error| {
             let error = CallError::from(error);
             if error.is_of_the_connection() {
                 self.report(&link, None);
             } else if let CallError::NotAuthorized | CallError::Duplicated = error {
-                self.found(&error);
                 self.report(&link, Some(error.clone()));
             }
             error
@@ -290,13 +299,17 @@ impl Account {
 
     fn report(&self, link: &Link, refused: Option<CallError>) {
         // Whoever tries again waits for the next connection instead of meeting this one once more.
-        self.0.link.send_if_modified(|present| {
+        let is_present = self.0.link.send_if_modified(|present| {
             let same = present.as_ref().is_some_and(|it| it.number == link.number);
             if same {
                 *present = None;
             }
             same
         });
+        // What an earlier connection was told says nothing of the present one.
+        if let Some(error) = refused.as_ref().filter(|_| is_present) {
+            self.found(error);
+        }
         // The supervisor ends with the stack, and then nobody needs a new connection.
         let _ = self.0.broken.send(Report {
             number: link.number,
@@ -305,13 +318,20 @@ impl Account {
     }
 
     fn found(&self, error: &CallError) {
-        let state = match error {
+        self.stands(match error {
             CallError::NotAuthorized => State::NotAuthorized,
             CallError::Duplicated => State::Duplicated,
             other => State::Unreachable {
                 reason: other.to_string(),
             },
-        };
+        });
+    }
+
+    /// Says how the account stands from now on.
+    fn stands(&self, state: State) {
+        let is_authorized = matches!(state, State::Authorized { .. });
+        let metrics = &self.0.options.metrics;
+        metrics.authorized.set(i64::from(is_authorized));
         self.0.state.send_replace(state);
     }
 
@@ -336,10 +356,11 @@ impl Drop for Flight<'_> {
     }
 }
 
-/// Waits until a connection that owes an answer gives no sign of life.
-async fn silence(client: &Client) {
+/// Waits until a connection that owes an answer gives no sign of life, or owes it for too long.
+async fn silent_or_late(client: &Client) {
     let ping = tl::functions::Ping { ping_id: 0 };
-    loop {
+    let late = Instant::now() + CALL_TIMEOUT;
+    while Instant::now() < late {
         tokio::time::sleep(SILENCE).await;
         // An error ends the call as well, and says more there.
         if timeout(SIGN_OF_LIFE, client.invoke(&ping)).await.is_err() {

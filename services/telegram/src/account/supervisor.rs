@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Account, CallError, Link, Options, Report, State, lease};
+use super::lease::{self, Whose};
+use super::{Account, CallError, Link, Options, Report, State};
 
 /// Shortest and longest time between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -59,21 +60,31 @@ pub(super) async fn run(
     let lease = account.0.options.lease.clone();
     for number in 1.. {
         let wait = match lease.hold().await {
-            Some(true) => None,
-            Some(false) => {
-                account.0.state.send_replace(State::Standby);
-                Some(lease::EVERY)
+            Whose::Ours(since) => Ok(since),
+            Whose::Theirs => {
+                account.stands(State::Standby);
+                Err(lease::EVERY)
             }
-            // Nobody could say: a slow disk is no other instance.
-            None => Some(lease::EVERY / 4),
+            // A slow disk is no other instance.
+            Whose::Unknown => Err(lease::EVERY / 4),
         };
-        if let Some(wait) = wait {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => continue,
+        let since = match wait {
+            Ok(since) => since,
+            Err(wait) => {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+                continue;
             }
-        }
-        let ending = connection(&account, number, &hints, &mut reports, &stop, &mut pause).await;
+        };
+        let kept = std::pin::pin!(lease.keep(since));
+        let (hints, reports) = (&hints, &mut reports);
+        let ending = tokio::select! {
+            () = stop.cancelled() => Ending::Stop,
+            () = kept => Ending::Lost,
+            ending = connection(&account, number, hints, reports, &mut pause) => ending,
+        };
         account.unlink();
         match ending {
             Ending::Stop => {
@@ -82,7 +93,7 @@ pub(super) async fn run(
             }
             Ending::Lost => {
                 tracing::warn!("the lease of the account was lost; its connection is closed");
-                account.0.state.send_replace(State::Standby);
+                account.stands(State::Standby);
             }
             Ending::Refused(error) => {
                 if let CallError::NotAuthorized | CallError::Duplicated = error {
@@ -96,7 +107,7 @@ pub(super) async fn run(
                     panicked,
                     "the connection to Telegram ended; it is made anew"
                 );
-                account.0.state.send_replace(State::Connecting);
+                account.stands(State::Connecting);
             }
         }
         tokio::select! {
@@ -130,13 +141,12 @@ pub(super) const fn client_configuration() -> ClientConfiguration {
     }
 }
 
-/// Makes a connection and keeps it until it ends.
+/// Makes a connection and keeps it until it ends; cut off, it is closed.
 async fn connection(
     account: &Account,
     number: u64,
     hints: &mpsc::UnboundedSender<Hint>,
     reports: &mut mpsc::UnboundedReceiver<Report>,
-    stop: &CancellationToken,
     pause: &mut Duration,
 ) -> Ending {
     let options = &account.0.options;
@@ -152,7 +162,6 @@ async fn connection(
     };
     let who = timeout(CONNECT_TIMEOUT, myself(&client));
     let user = tokio::select! {
-        () = stop.cancelled() => return Ending::Stop,
         _ = &mut runner => return Ending::Panicked,
         found = who => match found {
             Ok(Ok(user)) => user,
@@ -161,15 +170,12 @@ async fn connection(
         },
     };
     *pause = FIRST_PAUSE;
-    account.0.state.send_replace(State::Authorized { user });
+    account.stands(State::Authorized { user });
     account.0.link.send_replace(Some(link));
     // Whatever happened while there was no connection was not told.
     let _ = hints.send(Hint::Gap);
-    let mut kept = std::pin::pin!(options.lease.keep());
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ending::Stop,
-            () = &mut kept => return Ending::Lost,
             ended = &mut runner => {
                 return if ended.is_err() { Ending::Panicked } else { Ending::Broken };
             }

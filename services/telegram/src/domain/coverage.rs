@@ -56,7 +56,10 @@ impl Coverage {
             if *begin > next {
                 gaps.push((next, begin - 1));
             }
-            next = next.max(end.saturating_add(1));
+            if *end >= high {
+                return gaps;
+            }
+            next = next.max(end + 1);
         }
         if next <= high {
             gaps.push((next, high));
@@ -86,6 +89,8 @@ mod tests {
         assert_eq!(coverage.gaps(1, 12), [(7, 8), (10, 12)]);
         assert_eq!(coverage.gaps(2, 5), []);
         assert_eq!(coverage.count(), 7);
+        let all = Coverage::from_intervals([(1, i32::MAX)]);
+        assert_eq!(all.gaps(1, i32::MAX), []);
     }
 
     proptest! {

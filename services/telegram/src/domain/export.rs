@@ -3,21 +3,17 @@
 use std::fmt::{self, Write};
 
 use chrono::{DateTime, Utc};
-use touchstone_api::telegram::{ExportFiles, Post};
+use touchstone_api::telegram::Post;
 
 /// What every export's name begins with.
 const PREFIX: &str = "telegram_posts_";
 
-/// Names of the files of an export that was made at `at`.
-pub fn names(channel: &str, at: DateTime<Utc>) -> ExportFiles {
-    let stem = format!("{PREFIX}{}_{}", safe(channel), at.format("%Y%m%d_%H%M%S"));
-    ExportFiles {
-        json: format!("{stem}.json"),
-        txt: format!("{stem}.txt"),
-    }
+/// Name of an export that was made at `at`, without an ending.
+pub fn stem(channel: &str, at: DateTime<Utc>) -> String {
+    format!("{PREFIX}{}_{}", safe(channel), at.format("%Y%m%d_%H%M%S"))
 }
 
-/// Whether a name is one that [`names`] makes; nothing else is ever read or deleted.
+/// Whether a file's name is that of an export; nothing else is ever read.
 pub fn is_ours(name: &str) -> bool {
     let stem = name.strip_prefix(PREFIX).and_then(|rest| {
         rest.strip_suffix(".json")
@@ -244,11 +240,12 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_ours() {
-        let files = names("durov", at());
-        assert_eq!(files.json, "telegram_posts_durov_20260131_200513.json");
-        assert_eq!(files.txt, "telegram_posts_durov_20260131_200513.txt");
-        for name in [files.json, files.txt, names("../x y/ы", at()).txt] {
-            assert!(is_ours(&name), "{name}");
+        let plain = stem("durov", at());
+        assert_eq!(plain, "telegram_posts_durov_20260131_200513");
+        for stem in [plain, stem("../x y/ы", at())] {
+            for ending in ["json", "txt"] {
+                assert!(is_ours(&format!("{stem}.{ending}")), "{stem}");
+            }
         }
         for name in [
             "",

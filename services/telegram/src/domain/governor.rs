@@ -27,11 +27,11 @@ const KNOWN: f64 = 1.1;
 /// Calls without a flood after which more is tried.
 const PATIENCE: u64 = 2_000;
 
-/// So many, after trials that were not in vain.
-const SHORTEST_PATIENCE: u64 = 200;
-
-/// And at most so many, after those that were.
+/// At most so many, after trials that were in vain.
 const LONGEST_PATIENCE: u64 = 16_000;
+
+/// So many, after a trial that was not: a limit that was raised was raised for a reason.
+const EAGERNESS: u64 = 200;
 
 /// How much more is tried then, as a factor; its square after each trial that was not in vain.
 const MORE: f64 = 1.1;
@@ -48,7 +48,7 @@ const LATE_SHARE: f64 = 0.25;
 const AT_ONCE: u32 = 2;
 
 /// When somebody who waits for one of them looks again.
-const AGAIN: Duration = Duration::from_millis(5);
+pub const AGAIN: Duration = Duration::from_millis(5);
 
 /// Extra time after a wait that was asked for: clocks differ.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -91,10 +91,12 @@ struct Method {
     admitted: u64,
     /// Calls that were admitted since the last flood, or the last trial.
     calm: u64,
-    /// How many there have to be before more is tried.
+    /// How many there have to be before more is tried, unless it is an eager time.
     patience: u64,
     /// Whether more is being tried.
     trying: bool,
+    /// Whether the latest trial was not in vain.
+    eager: bool,
     /// How much more is tried next.
     more: f64,
     /// Calls that may be under way.
@@ -263,6 +265,7 @@ impl Method {
             calm: 0,
             patience: PATIENCE,
             trying: false,
+            eager: false,
             more: MORE,
             at_once: AT_ONCE,
         }
@@ -278,7 +281,7 @@ impl Method {
         let high = self.belief.range().map_or(0.0, |(_, high)| high);
         let before = self.learned.replace(Bucket::new(SLOWEST, 1.0, now));
         if std::mem::take(&mut self.trying) {
-            self.more = MORE;
+            (self.more, self.eager) = (MORE, false);
             self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
             self.most = self.good;
         } else if let Some(before) = before
@@ -298,14 +301,15 @@ impl Method {
         let Some((mut low, mut high)) = self.belief.range() else {
             return;
         };
-        if self.calm >= self.patience {
-            self.calm = 0;
-            if self.trying && low > self.good {
-                // It was not in vain.
-                self.patience = (self.patience / 4).max(SHORTEST_PATIENCE);
-                self.more = (self.more * self.more).min(MOST_MORE);
-            }
-            self.trying = true;
+        if self.trying && low > self.good {
+            // It was not in vain.
+            (self.trying, self.eager) = (false, true);
+            (self.calm, self.patience) = (0, PATIENCE);
+            self.more = (self.more * self.more).min(MOST_MORE);
+        }
+        let enough = if self.eager { EAGERNESS } else { self.patience };
+        if self.calm >= enough {
+            (self.calm, self.trying) = (0, true);
             self.good = learned.rate;
             self.most *= self.more;
             if high <= low * KNOWN {

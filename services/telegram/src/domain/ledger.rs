@@ -263,6 +263,12 @@ pub const fn block_of(id: i32) -> i32 {
     id.div_euclid(BLOCK)
 }
 
+/// The first and the last number of a block.
+pub const fn numbers_of(block: i32) -> (i32, i32) {
+    let low = block.saturating_mul(BLOCK);
+    (low, low.saturating_add(BLOCK - 1))
+}
+
 /// The digest of a block: over its numbers, ascending, with their revisions and hashes.
 pub fn block(rows: impl IntoIterator<Item = (i32, i32, Digest)>) -> Digest {
     let mut hash = Sha256::new();

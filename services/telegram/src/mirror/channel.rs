@@ -19,8 +19,9 @@ use crate::domain::ledger::Row;
 use crate::history::{self, Range};
 use crate::store::{Channel, Told};
 
-/// Longest time of one exchange, waits of the governor included.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// Longest time of one exchange, waits of the governor included. A longer wait is waited for while
+/// others may read the channel.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Changes per difference; what Telegram gives to users.
 const CHANGES: i32 = 100;
@@ -53,16 +54,17 @@ pub(super) async fn work(
                 failed = FIRST_PAUSE;
                 mirror.0.poll
             }
+            Err(Error::Call(CallError::Flood(wait))) => {
+                tracing::debug!(channel.id = channel, "a channel waits for its turn");
+                wait
+            }
             Err(error) => {
                 tracing::warn!(
                     channel.id = channel,
                     error = %chain(&error),
                     "a channel could not be brought up to date"
                 );
-                let pause = match &error {
-                    Error::Call(CallError::Flood(wait)) => *wait,
-                    _ => failed,
-                };
+                let pause = failed;
                 failed = (failed * 2).min(LONGEST_PAUSE);
                 pause
             }
@@ -124,7 +126,7 @@ impl Mirror {
             since: Some(channel.pts),
             ..rows(page.entries)
         };
-        self.take(channel.id, &told).await
+        self.follow_up(channel, told).await
     }
 
     /// The newest page of a gap.
@@ -143,19 +145,32 @@ impl Mirror {
             since: Some(channel.pts),
             ..rows(page.entries)
         };
-        self.take(channel.id, &told).await
+        self.follow_up(channel, told).await
     }
 
     async fn page(&self, channel: &Channel, range: Range) -> Result<history::Page, Error> {
         let deadline = Instant::now() + PATIENCE;
-        let chat = chat(channel);
-        history::page(&self.0.account, &chat, range, SyncType::Backfill, deadline).await
+        let chat = Chat::from(channel);
+        let read = history::page(&self.0.account, &chat, range, SyncType::Backfill, deadline);
+        let page = read.await?;
+        self.call_as_now(&chat, page.chat.as_ref()).await?;
+        Ok(page)
+    }
+
+    /// Remembers how a channel is called now.
+    async fn call_as_now(&self, known: &Chat, now: Option<&Chat>) -> Result<(), Error> {
+        match now {
+            Some(now) if (&now.title, &now.username) != (&known.title, &known.username) => {
+                self.meet(now).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What changed since the stored state; true when there is more.
     async fn difference(&self, channel: &Channel) -> Result<bool, Error> {
         use tl::enums::updates::ChannelDifference as Difference;
-        let chat = chat(channel);
+        let chat = Chat::from(channel);
         let request = tl::functions::updates::GetChannelDifference {
             force: false,
             channel: chat.channel(),
@@ -182,12 +197,9 @@ impl Mirror {
             }
             Err(error) => return Err(error.into()),
         };
-        for now in difference.chats.iter().filter_map(Chat::read) {
-            if now.id == channel.id && (&now.title, &now.username) != (&chat.title, &chat.username)
-            {
-                self.meet(&now).await?;
-            }
-        }
+        let now = chat.now(&difference.chats);
+        self.call_as_now(&chat, now.as_ref()).await?;
+        let chat = now.unwrap_or(chat);
         let read = |message: &tl::enums::Message| Entry::read(message, &chat, SyncType::Update);
         let mut entries: Vec<Entry> = difference.new_messages.iter().map(read).collect();
         let mut deleted: Vec<i32> = Vec::new();
@@ -204,13 +216,14 @@ impl Mirror {
             }
         }
         let mut told = rows(entries);
-        told.deleted.extend(deleted);
+        told.deleted
+            .extend(deleted.into_iter().filter(|id| *id > 0));
         let numbers = told.rows.iter().map(|row| row.id);
         let numbers = numbers.chain(told.deleted.iter().copied());
         told.covered = numbers.map(|id| (id, id)).collect();
         told.pts = Some(difference.pts);
         told.since = Some(channel.pts);
-        self.take(channel.id, &told).await?;
+        self.follow_up(channel, told).await?;
         // A state that does not move would be asked for without end.
         Ok(!difference.r#final && difference.pts > channel.pts)
     }
@@ -226,32 +239,30 @@ impl Mirror {
         Ok(true)
     }
 
-    /// Stores what was told, and sends the events that came of it.
-    async fn take(&self, channel: i64, told: &Told) -> Result<(), Error> {
-        let events = self.0.store.apply(channel, told, &self.stamp()).await?;
-        self.0.metrics.synced.inc_by(told.rows.len() as u64);
-        if events > 0 {
-            self.0.waker.wake();
+    async fn follow_up(&self, channel: &Channel, told: Told) -> Result<(), Error> {
+        let messages = told.rows.len() as u64;
+        self.take(channel, told).await?;
+        self.0.metrics.synced.inc_by(messages);
+        Ok(())
+    }
+
+    /// Stores what was told of a channel, and sends the events that came of it.
+    pub(crate) async fn take(&self, channel: &Channel, told: Told) -> Result<(), Error> {
+        for told in told.pieces(channel.top) {
+            let store = &self.0.store;
+            let events = store.apply(channel.id, &told, &self.stamp()).await?;
+            if events > 0 {
+                self.0.waker.wake();
+            }
         }
         Ok(())
     }
 }
 
-fn chat(channel: &Channel) -> Chat {
-    Chat {
-        id: channel.id,
-        access_hash: channel.access_hash,
-        title: channel.title.clone(),
-        username: channel.username.clone(),
-        participants: None,
-        joined: true,
-    }
-}
-
-/// Messages as rows; empty ones are gone.
+/// Messages as rows; empty ones are gone. Numbers begin at 1.
 pub(crate) fn rows(entries: Vec<Entry>) -> Told {
     let mut told = Told::default();
-    for entry in entries {
+    for entry in entries.into_iter().filter(|entry| entry.id() > 0) {
         match entry {
             Entry::Post(posted) => {
                 let row = Row::post(posted.post, posted.grouped_id, posted.edited_at);

@@ -30,8 +30,6 @@ use crate::chat::Chat;
 use crate::metrics::Metrics;
 use crate::store::{Channel, Stamp, Store};
 
-use wanted::ANNOUNCED;
-
 /// Keeps channels in step; clones are handles of the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Mirror(Arc<Inner>);
@@ -48,6 +46,9 @@ struct Inner {
     /// How often a channel is looked at without a hint.
     poll: Duration,
     workers: Mutex<HashMap<i64, Worker>>,
+    /// Held while a channel gets its worker or loses it: by what the store says then, so that who comes
+    /// while another one goes is not forgotten.
+    staff: AsyncMutex<()>,
     /// Somebody wants to be told of posts.
     wanted: Notify,
     /// One reader at a time per channel: what was read is stored before anybody reads again, so
@@ -92,70 +93,54 @@ impl Mirror {
             life: life.clone(),
             poll: parts.poll,
             workers: Mutex::default(),
+            staff: AsyncMutex::default(),
             wanted: Notify::new(),
             locks: Mutex::default(),
         }));
-        for channel in mirror.0.store.followed().await? {
-            mirror.employ(channel.id);
-        }
+        mirror.take_up().await?;
+        life.spawn("telegram.followed", mirror.clone().look_after());
         life.spawn("telegram.hints", mirror.clone().listen(hints));
         life.spawn("telegram.wanted", mirror.clone().tell(parts.forgetful));
-        if parts.forgetful {
-            life.spawn("telegram.remind", mirror.clone().remind());
-        }
         Ok(mirror)
     }
 
-    /// Tells again what no document came of: a bus in the process forgets what it took when the
-    /// process ends.
-    async fn remind(self) {
-        let stop = self.0.life.soft_stop();
-        let told = stop.run_until_cancelled(async {
-            for channel in self.0.store.followed().await? {
-                for tenant in self.0.store.followers(channel.id).await? {
-                    self.announce(channel.id, tenant, (1, i32::MAX)).await?;
-                }
+    /// Works on whatever is followed and nobody works on.
+    async fn take_up(&self) -> Result<(), touchstone_store::Error> {
+        for channel in self.0.store.followed().await? {
+            let has_one = self.workers().contains_key(&channel.id);
+            if !has_one {
+                self.attend(channel.id).await?;
             }
-            Ok::<(), Error>(())
-        });
-        if let Some(Err(error)) = told.await {
-            tracing::error!(
-                error = %chain(&error),
-                "posts whose documents were not made before the last end may lack them"
-            );
+        }
+        Ok(())
+    }
+
+    /// Takes up what nobody works on: another instance was asked to follow it, or a request was cut off.
+    async fn look_after(self) {
+        let stop = self.0.life.soft_stop();
+        let pause = || stop.run_until_cancelled(tokio::time::sleep(self.0.poll));
+        while pause().await.is_some() {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.take_up()).await {
+                tracing::warn!(error = %chain(&error), "the followed channels cannot be read");
+            }
         }
     }
 
     /// Lets a tenant follow a channel; false when it did already.
     pub(crate) async fn follow(&self, chat: &Chat, tenant: TenantId) -> Result<bool, Error> {
         self.meet(chat).await?;
-        let fresh = {
-            let _turn = self.turn(chat.id).await;
-            let store = &self.0.store;
-            let fresh = store.follow(chat.id, tenant, self.0.clock.now()).await?;
-            let known = store.channel(chat.id).await?;
-            if known.is_some_and(|channel| channel.pts == 0) {
-                // What was read before anybody followed may have changed since.
-                store.distrust(chat.id).await?;
-            }
-            fresh
-        };
-        if fresh {
-            // What others' following brought is new to this tenant.
-            self.announce(chat.id, tenant, (1, i32::MAX)).await?;
-        }
-        self.employ(chat.id);
+        let now = self.0.clock.now();
+        let fresh = self.0.store.follow(chat.id, tenant, now).await?;
+        // What others' following brought is new to this tenant.
+        self.0.wanted.notify_one();
+        self.attend(chat.id).await?;
         Ok(fresh)
     }
 
     /// Ends that; false when the tenant did not follow.
     pub(crate) async fn unfollow(&self, channel: i64, tenant: TenantId) -> Result<bool, Error> {
         let did = self.0.store.unfollow(channel, tenant).await?;
-        if self.0.store.followers(channel).await?.is_empty()
-            && let Some(worker) = self.workers().remove(&channel)
-        {
-            worker.stop.cancel();
-        }
+        self.attend(channel).await?;
         Ok(did)
     }
 
@@ -168,31 +153,6 @@ impl Mirror {
     ) -> Result<(), Error> {
         self.0.store.want(channel, tenant, numbers).await?;
         self.0.wanted.notify_one();
-        Ok(())
-    }
-
-    /// Tells a tenant, through the outbox, of posts between two numbers.
-    async fn announce(
-        &self,
-        channel: i64,
-        tenant: TenantId,
-        (low, high): (i32, i32),
-    ) -> Result<(), Error> {
-        let Some(known) = self.0.store.channel(channel).await? else {
-            return Ok(());
-        };
-        let high = high.min(known.top);
-        let mut end = high;
-        while end >= low {
-            let start = end.saturating_sub(ANNOUNCED - 1).max(low);
-            let stamp = self.stamp();
-            self.0
-                .store
-                .announce(channel, tenant, (start, end), &stamp)
-                .await?;
-            end = start - 1;
-        }
-        self.0.waker.wake();
         Ok(())
     }
 
@@ -242,7 +202,18 @@ impl Mirror {
         }
     }
 
-    /// A worker for a channel, unless there is one.
+    /// A channel has a worker as long as somebody follows it.
+    async fn attend(&self, channel: i64) -> Result<(), touchstone_store::Error> {
+        let _alone = self.0.staff.lock().await;
+        if !self.0.store.followers(channel).await?.is_empty() {
+            self.employ(channel);
+        } else if let Some(worker) = self.workers().remove(&channel) {
+            worker.stop.cancel();
+        }
+        Ok(())
+    }
+
+    /// A worker for a channel, unless there is one, which looks once more.
     fn employ(&self, channel: i64) {
         let mut workers = self.workers();
         if let Some(worker) = workers.get(&channel) {

@@ -1,5 +1,5 @@
-//! Telling tenants of what they parsed: their events are made from the stored posts, a few at a time,
-//! while the bus takes them.
+//! Telling tenants of what they parsed, and of what was there when they began to follow: their events are
+//! made from the stored posts, a few at a time, while the bus takes them.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use touchstone_error::chain;
 use super::Mirror;
 use crate::Error;
 
-/// Numbers that are announced in one transaction.
-pub(super) const ANNOUNCED: i32 = 500;
+/// Numbers that are told of in one transaction.
+const ANNOUNCED: i32 = 500;
 
 /// Events that may wait in the outbox before more are made: there they hold their texts once more, and
 /// whoever comes later with little waits behind them.
@@ -37,7 +37,7 @@ impl Mirror {
                     Err(error) => {
                         tracing::warn!(
                             error = %chain(&error),
-                            "what was parsed cannot be told of, trying again"
+                            "what is wanted cannot be told of, trying again"
                         );
                         FAILED
                     }

@@ -21,7 +21,11 @@ pub(super) async fn list(
     State(telegram): State<Telegram>,
     caller: Caller,
 ) -> Result<AppJson<Wrapped<ExportList>>, Problem> {
-    let files = telegram.exports().list().map_err(Error::from)?;
+    let exports = telegram.exports().clone();
+    // There may be thousands, and each is looked at.
+    let listed = tokio::task::spawn_blocking(move || exports.list()).await;
+    let files = listed.map_err(std::io::Error::other).map_err(Error::from)?;
+    let files = files.map_err(Error::from)?;
     let message = format!("Found {} files", files.len());
     Ok(AppJson(Wrapped::new(message, ExportList { files })))
 }

@@ -35,23 +35,17 @@ pub(super) trait Tables: Send {
         limit: i32,
     ) -> Result<Vec<Stored>, Error>;
     async fn put_rows(&mut self, channel: i64, rows: &[Columns<'_>]) -> Result<(), Error>;
-    async fn put_revision(
+    async fn put_revisions(
         &mut self,
         channel: i64,
-        id: i32,
-        revision: i32,
-        body: &str,
+        revisions: &[Replaced],
         at: DateTime<Utc>,
     ) -> Result<(), Error>;
     async fn coverage(&mut self, channel: i64) -> Result<Vec<(i32, i32)>, Error>;
     async fn remove_interval(&mut self, channel: i64, low: i32) -> Result<(), Error>;
     async fn add_interval(&mut self, channel: i64, low: i32, high: i32) -> Result<(), Error>;
-    async fn hashes(
-        &mut self,
-        channel: i64,
-        low: i32,
-        high: i32,
-    ) -> Result<Vec<(i32, i32, Digest)>, Error>;
+    /// Revisions and hashes.
+    async fn hashes(&mut self, channel: i64, low: i32, high: i32) -> Result<Vec<Hash>, Error>;
     async fn put_block(&mut self, channel: i64, block: i32, digest: &Digest) -> Result<(), Error>;
     /// Numbers with a document of a tenant, with the digests of the documents' texts.
     async fn documents(
@@ -61,11 +55,33 @@ pub(super) trait Tables: Send {
         low: i32,
         high: i32,
     ) -> Result<Vec<(i32, String)>, Error>;
-    async fn append(&mut self, event: &Event) -> Result<(), Error>;
+    async fn append(&mut self, events: &[Event]) -> Result<(), Error>;
+    async fn follow(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, Error>;
+    /// What is wanted inside of these numbers is not any more.
+    async fn swallow(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        numbers: (i32, i32),
+    ) -> Result<(), Error>;
+    async fn want(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        numbers: (i32, i32),
+    ) -> Result<(), Error>;
     /// What is told next; nobody else tells it until the transaction ends.
     async fn wanted(&mut self) -> Result<Option<Wanted>, Error>;
     async fn set_untold(&mut self, wanted: &Wanted, untold: i32) -> Result<(), Error>;
 }
+
+/// A number with its revision and its hash.
+pub(super) type Hash = (i32, (i32, Digest));
 
 /// Posts that a tenant wants as documents.
 pub(super) struct Wanted {
@@ -75,6 +91,23 @@ pub(super) struct Wanted {
     pub numbers: (i32, i32),
     /// The last number of which nothing was told yet.
     pub untold: i32,
+}
+
+/// What a post was.
+pub(super) struct Replaced {
+    pub id: i32,
+    pub revision: i32,
+    pub body: String,
+}
+
+impl Replaced {
+    fn new((revision, post): &(i32, Post)) -> Result<Self, Error> {
+        Ok(Self {
+            id: post.message_id,
+            revision: *revision,
+            body: json(post)?,
+        })
+    }
 }
 
 /// A row as it is written.
@@ -109,37 +142,62 @@ fn json(post: &Post) -> Result<String, Error> {
         .map_err(|error| Error::Database(sqlx::Error::Encode(Box::new(error))))
 }
 
-/// A row as it was read.
-pub(super) fn stored(
+/// A row as it is read.
+#[derive(sqlx::FromRow)]
+pub(super) struct Found {
     id: i32,
-    kind: &str,
+    kind: String,
     revision: i32,
-    (grouped_id, reply_to, edited_at): (Option<i64>, Option<i32>, Option<i32>),
-    body: Option<&str>,
-    hash: &[u8],
-) -> Result<Stored, Error> {
-    let corrupt = |error| Error::Corrupt(sqlx::Error::Decode(error));
-    let post = body.map(serde_json::from_str).transpose();
-    Ok(Stored {
-        row: Row {
-            id,
-            kind: match kind {
-                "post" => Kind::Post,
-                "service" => Kind::Service,
-                _ => Kind::Deleted,
+    grouped_id: Option<i64>,
+    reply_to: Option<i32>,
+    edited_at: Option<i32>,
+    body: Option<String>,
+    hash: Vec<u8>,
+}
+
+/// Rows as they were read.
+pub(super) fn stored(found: Vec<Found>) -> Result<Vec<Stored>, Error> {
+    found.into_iter().map(Stored::try_from).collect()
+}
+
+impl TryFrom<Found> for Stored {
+    type Error = Error;
+
+    fn try_from(found: Found) -> Result<Self, Error> {
+        let post = found.body.as_deref().map(serde_json::from_str).transpose();
+        Ok(Self {
+            row: Row {
+                id: found.id,
+                kind: match found.kind.as_str() {
+                    "post" => Kind::Post,
+                    "service" => Kind::Service,
+                    _ => Kind::Deleted,
+                },
+                revision: found.revision,
+                grouped_id: found.grouped_id,
+                reply_to: found.reply_to,
+                edited_at: found.edited_at,
+                post: post.map_err(|error| Error::Corrupt(sqlx::Error::Decode(Box::new(error))))?,
             },
-            revision,
-            grouped_id,
-            reply_to,
-            edited_at,
-            post: post.map_err(|error| corrupt(Box::new(error)))?,
-        },
-        hash: digest(hash)?,
-    })
+            hash: digest(&found.hash)?,
+        })
+    }
+}
+
+/// Digests of blocks as they were read.
+pub(super) fn digests(found: Vec<(i32, Vec<u8>)>) -> Result<Vec<(i32, Digest)>, Error> {
+    let digest = |(block, bytes): (i32, Vec<u8>)| Ok((block, digest(&bytes)?));
+    found.into_iter().map(digest).collect()
+}
+
+/// Hashes as they were read, with number and revision before them.
+pub(super) fn hashes(found: Vec<(i32, i32, Vec<u8>)>) -> Result<Vec<Hash>, Error> {
+    let hash = |(id, revision, bytes): (i32, i32, Vec<u8>)| Ok((id, (revision, digest(&bytes)?)));
+    found.into_iter().map(hash).collect()
 }
 
 /// A digest as it was read.
-pub(super) fn digest(bytes: &[u8]) -> Result<Digest, Error> {
+fn digest(bytes: &[u8]) -> Result<Digest, Error> {
     bytes.try_into().map_err(|error| {
         Error::Corrupt(sqlx::Error::Decode(
             Box::<std::array::TryFromSliceError>::new(error),
@@ -175,12 +233,8 @@ pub(super) async fn apply(
     tables.put_rows(channel, &columns).await?;
     let hash = |written: &Columns<'_>| (written.row.id, (written.row.revision, written.hash));
     hashes.extend(columns.iter().map(hash));
-    for (revision, post) in &plan.replaced {
-        let body = json(post)?;
-        tables
-            .put_revision(channel, post.message_id, *revision, &body, stamp.at)
-            .await?;
-    }
+    let replaced: Result<Vec<_>, _> = plan.replaced.iter().map(Replaced::new).collect();
+    tables.put_revisions(channel, &replaced?, stamp.at).await?;
     let numbers = plan.rows.iter().map(|row| row.id);
     seal(tables, channel, numbers, &spans, &hashes).await?;
     cover(tables, channel, &told.covered).await?;
@@ -195,11 +249,15 @@ pub(super) async fn apply(
     let mut after = before.clone();
     after.extend(plan.rows.into_iter().map(|row| (row.id, row)));
     let changes = ledger::changes(&ledger::texts(&before), &ledger::texts(&after));
+    let changed = |tenant: &TenantId| -> Result<Vec<Event>, Error> {
+        let changes = changes.iter();
+        let event = |(message, text): &(i32, Option<TelegramText>)| {
+            event(*tenant, channel, *message, text.as_ref(), stamp)
+        };
+        changes.map(event).collect()
+    };
     for tenant in &followers {
-        for (message, text) in &changes {
-            let event = event(*tenant, channel, *message, text.as_ref(), stamp)?;
-            tables.append(&event).await?;
-        }
+        tables.append(&changed(tenant)?).await?;
     }
     Ok(changes.len() * followers.len())
 }
@@ -239,7 +297,7 @@ async fn seal(
 ) -> Result<(), Error> {
     let blocks: BTreeSet<i32> = numbers.map(ledger::block_of).collect();
     for block in blocks {
-        let (low, high) = (block * ledger::BLOCK, (block + 1) * ledger::BLOCK - 1);
+        let (low, high) = ledger::numbers_of(block);
         let mut unknown = spans.gaps(low, high);
         if unknown.len() > GAPS {
             unknown = vec![(low, high)];
@@ -247,8 +305,7 @@ async fn seal(
         let known = hashes.range(low..=high).map(|(id, hash)| (*id, *hash));
         let mut rows: Hashes = known.collect();
         for (low, high) in unknown {
-            let read = tables.hashes(channel, low, high).await?.into_iter();
-            rows.extend(read.map(|(id, revision, hash)| (id, (revision, hash))));
+            rows.extend(tables.hashes(channel, low, high).await?);
         }
         let rows = rows.into_iter();
         let rows = rows.map(|(id, (revision, hash))| (id, revision, hash));
@@ -287,7 +344,7 @@ async fn cover(tables: &mut dyn Tables, channel: i64, covered: &[(i32, i32)]) ->
 }
 
 /// Tells a tenant of posts, as far as its documents differ from them.
-pub(super) async fn announce(
+async fn announce(
     tables: &mut dyn Tables,
     channel: i64,
     tenant: TenantId,
@@ -313,18 +370,47 @@ pub(super) async fn announce(
     for (low, high) in looked_at.intervals() {
         mapped.extend(tables.documents(channel, tenant, *low, *high).await?);
     }
-    let mut events = 0;
     let gone = mapped.keys().filter(|id| !texts.contains_key(*id));
     let gone = gone.map(|id| (*id, None));
     let new = texts
         .iter()
         .filter(|(id, text)| mapped.get(*id) != Some(&text.digest));
-    for (message, text) in gone.chain(new.map(|(id, text)| (*id, Some(text)))) {
-        let event = event(tenant, channel, message, text, stamp)?;
-        tables.append(&event).await?;
-        events += 1;
+    let changes = gone.chain(new.map(|(id, text)| (*id, Some(text))));
+    let events = changes.map(|(message, text)| event(tenant, channel, message, text, stamp));
+    let events: Vec<Event> = events.collect::<Result<_, _>>()?;
+    tables.append(&events).await?;
+    Ok(events.len())
+}
+
+/// Lets a tenant follow a channel.
+pub(super) async fn follow(
+    tables: &mut dyn Tables,
+    channel: i64,
+    tenant: TenantId,
+    at: DateTime<Utc>,
+) -> Result<bool, Error> {
+    if !tables.follow(channel, tenant, at).await? {
+        return Ok(false);
     }
-    Ok(events)
+    // What is wanted comes before the channel, as where it is told: nobody waits for each other.
+    tables.swallow(channel, tenant, (1, i32::MAX)).await?;
+    // Nobody changes the channel from here on: of what is not there yet its followers are told.
+    let top = tables.channel(channel).await?.map_or(0, |known| known.top);
+    if top > 0 {
+        tables.want(channel, tenant, (1, top)).await?;
+    }
+    Ok(true)
+}
+
+/// Remembers what a tenant wants.
+pub(super) async fn want(
+    tables: &mut dyn Tables,
+    channel: i64,
+    tenant: TenantId,
+    numbers: (i32, i32),
+) -> Result<(), Error> {
+    tables.swallow(channel, tenant, numbers).await?;
+    tables.want(channel, tenant, numbers).await
 }
 
 /// Announces the next numbers that are wanted.

@@ -12,8 +12,9 @@ use crate::domain::ledger::{self, Kind};
 mod bulk;
 
 use bulk::{
-    many_rows_are_written_as_they_are, what_a_tenant_wants_is_told_bit_by_bit,
-    what_is_told_twice_is_written_once,
+    many_rows_are_written_as_they_are, the_largest_number_is_one_like_any_other,
+    what_a_tenant_wants_is_told_bit_by_bit, what_is_gone_of_much_is_taken_in_pieces,
+    what_is_told_twice_is_written_once, whoever_begins_to_follow_wants_what_is_there,
 };
 
 const CHANNEL: i64 = 1_006_503_122;
@@ -49,6 +50,13 @@ impl World {
     async fn follow(&self, tenant: TenantId) -> bool {
         let now = self.clock.now();
         self.store.follow(CHANNEL, tenant, now).await.unwrap()
+    }
+
+    /// Tells the tenant of posts between two numbers.
+    async fn tell(&self, numbers: (i32, i32)) -> usize {
+        let (store, stamp) = (&self.store, self.stamp());
+        store.want(CHANNEL, self.tenant, numbers).await.unwrap();
+        store.tell(1_000, &stamp).await.unwrap().unwrap()
     }
 
     async fn told(&self, told: Told) -> usize {
@@ -290,15 +298,10 @@ async fn a_tenant_is_told_of_what_its_documents_lack(world: World) {
         ]))
         .await;
     assert!(world.events().await.is_empty(), "nobody follows");
-    let announce = async |numbers| {
-        let stamp = world.stamp();
-        let announced = world.store.announce(CHANNEL, world.tenant, numbers, &stamp);
-        announced.await.unwrap()
-    };
     // The album reaches over the edge.
-    assert_eq!(announce((3, 9)).await, 1);
+    assert_eq!(world.tell((3, 9)).await, 1);
     assert_eq!(world.events().await[0].message_id, 2);
-    assert_eq!(announce((1, 9)).await, 2);
+    assert_eq!(world.tell((1, 9)).await, 2);
     for told in world.events().await {
         let key = PostKey {
             tenant: world.tenant,
@@ -313,13 +316,13 @@ async fn a_tenant_is_told_of_what_its_documents_lack(world: World) {
         world.store.map(key, Some(&mapped)).await.unwrap();
         assert_eq!(world.store.mapped(key).await.unwrap(), Some(mapped));
     }
-    assert_eq!(announce((1, 9)).await, 0, "it has all of it");
+    assert_eq!(world.tell((1, 9)).await, 0, "it has all of it");
     let told = Told {
         deleted: vec![1],
         ..Told::default()
     };
     world.told(told).await;
-    assert_eq!(announce((1, 9)).await, 1);
+    assert_eq!(world.tell((1, 9)).await, 1);
     let told = world.events().await;
     assert_eq!((told[0].message_id, &told[0].text), (1, &None));
     let key = PostKey {
@@ -328,7 +331,7 @@ async fn a_tenant_is_told_of_what_its_documents_lack(world: World) {
         message: 1,
     };
     world.store.map(key, None).await.unwrap();
-    assert_eq!(announce((1, 9)).await, 0);
+    assert_eq!(world.tell((1, 9)).await, 0);
 }
 
 async fn an_account_has_one_holder_at_a_time(world: World) {
@@ -502,12 +505,7 @@ async fn a_tenant_is_told_of_threads_that_reach_out_of_what_it_wants(world: Worl
         };
         world.store.map(key(message), Some(&mapped)).await.unwrap();
     }
-    let stamp = world.stamp();
-    let told = world
-        .store
-        .announce(CHANNEL, world.tenant, (40, 60), &stamp)
-        .await;
-    assert_eq!(told.unwrap(), 3);
+    assert_eq!(world.tell((40, 60)).await, 3);
     let events = world.events().await;
     let gone: Vec<i32> = events
         .iter()
@@ -541,6 +539,8 @@ macro_rules! contract {
                 a_tenant_is_told_of_what_its_documents_lack, an_account_has_one_holder_at_a_time,
                 what_is_told_twice_is_written_once, many_rows_are_written_as_they_are,
                 what_a_tenant_wants_is_told_bit_by_bit,
+                whoever_begins_to_follow_wants_what_is_there,
+                the_largest_number_is_one_like_any_other, what_is_gone_of_much_is_taken_in_pieces,
                 of_many_who_want_an_account_one_gets_it, keys_are_kept_per_account,
                 threads_are_told_whole_in_whatever_order_they_come,
                 a_thread_that_grows_too_long_falls_apart,

@@ -29,7 +29,7 @@ pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// A channel that is followed, or was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Channel {
     /// Bare id.
     pub id: i64,
@@ -61,6 +61,38 @@ pub struct Told {
     /// State that was stored when it was asked for. With another one stored meanwhile it may be
     /// older than what is known, and is not taken.
     pub since: Option<i32>,
+}
+
+/// Numbers of which one transaction says what they stand for: one that says it of a million would last
+/// longer than a server lets it.
+const SPAN: i32 = 5_000;
+
+impl Told {
+    /// The same in pieces that end, to be taken in this order; `top` is the newest number that was ever
+    /// seen. What is said of the whole comes last: cut off before, all of it is asked for again.
+    pub(crate) fn pieces(mut self, top: i32) -> Vec<Self> {
+        let Some((low, high)) = self.truth else {
+            return vec![self];
+        };
+        let newest = self.rows.iter().map(|row| row.id).fold(top, i32::max);
+        let mut high = high.min(newest);
+        let mut pieces = Vec::new();
+        while high.saturating_sub(low) >= SPAN {
+            let from = high - SPAN + 1;
+            let (rows, below) = self.rows.into_iter().partition(|row| row.id >= from);
+            self.rows = below;
+            pieces.push(Self {
+                rows,
+                truth: Some((from, high)),
+                since: self.since,
+                ..Self::default()
+            });
+            high = from - 1;
+        }
+        self.truth = Some((low, high));
+        pieces.push(self);
+        pieces
+    }
 }
 
 /// A number as it is stored, with the hash that was stored beside it.
@@ -101,9 +133,25 @@ pub struct Stamp {
     pub ids: IdSource,
 }
 
+/// Says who may use an account.
+#[async_trait]
+pub trait Leases: fmt::Debug + Send + Sync {
+    /// Takes or extends the lease of an account; false when somebody else has it.
+    async fn hold(
+        &self,
+        account: &str,
+        holder: Uuid,
+        now: DateTime<Utc>,
+        time: Duration,
+    ) -> Result<bool, Error>;
+
+    /// Gives the lease back.
+    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error>;
+}
+
 /// Keeps what is known of channels.
 #[async_trait]
-pub trait Store: fmt::Debug + Send + Sync {
+pub trait Store: Leases {
     /// The outbox beside the tables.
     fn outbox(&self) -> Arc<dyn Outbox>;
 
@@ -113,7 +161,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// A channel.
     async fn channel(&self, id: i64) -> Result<Option<Channel>, Error>;
 
-    /// Lets a tenant follow a channel; false when it did already.
+    /// Lets a tenant follow a channel; false when it did already. What is there of the channel it wants
+    /// as documents; of what comes later it is told as it comes.
     async fn follow(
         &self,
         channel: i64,
@@ -135,18 +184,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// present one. Tells how many events were appended.
     async fn apply(&self, channel: i64, told: &Told, stamp: &Stamp) -> Result<usize, Error>;
 
-    /// Tells one tenant through the outbox of the posts between two numbers, as far as its documents
-    /// differ from them. Tells how many events were appended.
-    async fn announce(
-        &self,
-        channel: i64,
-        tenant: TenantId,
-        numbers: (i32, i32),
-        stamp: &Stamp,
-    ) -> Result<usize, Error>;
-
     /// Remembers that a tenant wants the posts between two numbers as documents; [`Store::tell`] tells
-    /// it of them.
+    /// it of them, as far as its documents differ from them.
     async fn want(&self, channel: i64, tenant: TenantId, numbers: (i32, i32)) -> Result<(), Error>;
 
     /// Announces some of what is wanted and was not told yet, `most` numbers of one channel. Tells how
@@ -156,7 +195,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// How many numbers are wanted and were not told yet.
     async fn untold(&self) -> Result<u64, Error>;
 
-    /// Everything that is wanted is told again, as far as documents differ from it.
+    /// Everything that is wanted is told again, as far as documents differ from it, and to followers
+    /// everything that is there.
     async fn tell_again(&self) -> Result<(), Error>;
 
     /// Forgets which numbers are accounted for, and the state: everything has to be read again.
@@ -176,18 +216,6 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Remembers the document of a post; `None` forgets it.
     async fn map(&self, key: PostKey, mapped: Option<&Mapped>) -> Result<(), Error>;
-
-    /// Takes or extends the lease of an account; false when somebody else has it.
-    async fn hold(
-        &self,
-        account: &str,
-        holder: Uuid,
-        now: DateTime<Utc>,
-        time: Duration,
-    ) -> Result<bool, Error>;
-
-    /// Gives the lease back.
-    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error>;
 
     /// Keeps what opens an account at a data centre, sealed; it replaces what was kept.
     async fn keep_key(&self, account: &str, dc: i32, sealed: &[u8]) -> Result<(), Error>;

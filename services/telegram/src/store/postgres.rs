@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use touchstone_api::events::Event;
 use touchstone_store::postgres::{
     self, Database, Explained, Flow, Options, bulk, outbox, read, text, write,
@@ -17,8 +17,8 @@ use uuid::Uuid;
 mod sql;
 
 use self::sql as q;
-use super::apply::{self, Columns, Tables, Wanted};
-use super::{Channel, Mapped, PostKey, Stamp, Store, Stored, Told};
+use super::apply::{self, Columns, Hash, Replaced, Tables, Wanted};
+use super::{Channel, Leases, Mapped, PostKey, Stamp, Store, Stored, Told};
 use crate::domain::ledger::Digest;
 
 /// Name of the schema.
@@ -50,32 +50,6 @@ impl PostgresStore {
     }
 }
 
-fn channel(row: &PgRow) -> Result<Channel, Error> {
-    Ok(Channel {
-        id: row.try_get("id")?,
-        access_hash: row.try_get("access_hash")?,
-        title: row.try_get("title")?,
-        username: row.try_get("username")?,
-        pts: row.try_get("pts")?,
-        top: row.try_get("top")?,
-    })
-}
-
-fn stored(row: &PgRow) -> Result<Stored, Error> {
-    apply::stored(
-        row.try_get("id")?,
-        row.try_get("kind")?,
-        row.try_get("revision")?,
-        (
-            row.try_get("grouped_id")?,
-            row.try_get("reply_to")?,
-            row.try_get("edited_at")?,
-        ),
-        row.try_get("body")?,
-        row.try_get("hash")?,
-    )
-}
-
 async fn tenants(connection: &mut PgConnection, channel: i64) -> Result<Vec<TenantId>, Error> {
     let query = sqlx::query_scalar::<_, Uuid>(q::FOLLOWERS).bind(channel);
     let found = query.fetch_all(connection).await?;
@@ -88,9 +62,8 @@ async fn rows(
     low: i32,
     high: i32,
 ) -> Result<Vec<Stored>, Error> {
-    let query = sqlx::query(q::ROWS).bind(channel).bind(low).bind(high);
-    let found = query.fetch_all(connection).await?;
-    found.iter().map(stored).collect()
+    let query = sqlx::query_as(q::ROWS).bind(channel).bind(low).bind(high);
+    apply::stored(query.fetch_all(connection).await?)
 }
 
 async fn intervals(connection: &mut PgConnection, channel: i64) -> Result<Vec<(i32, i32)>, Error> {
@@ -98,14 +71,17 @@ async fn intervals(connection: &mut PgConnection, channel: i64) -> Result<Vec<(i
     Ok(query.fetch_all(connection).await?)
 }
 
+fn each<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
 struct InTransaction<'a>(&'a mut PgConnection);
 
 #[async_trait]
 impl Tables for InTransaction<'_> {
     async fn channel(&mut self, id: i64) -> Result<Option<Channel>, Error> {
-        let query = sqlx::query(q::CHANNEL_TO_CHANGE).bind(id);
-        let row = query.fetch_optional(&mut *self.0).await?;
-        row.as_ref().map(channel).transpose()
+        let query = sqlx::query_as(q::CHANNEL_TO_CHANGE).bind(id);
+        Ok(query.fetch_optional(&mut *self.0).await?)
     }
 
     async fn set_state(&mut self, id: i64, pts: i32, top: i32) -> Result<(), Error> {
@@ -123,9 +99,8 @@ impl Tables for InTransaction<'_> {
     }
 
     async fn album(&mut self, channel: i64, grouped_id: i64) -> Result<Vec<Stored>, Error> {
-        let query = sqlx::query(q::ALBUM).bind(channel).bind(grouped_id);
-        let found = query.fetch_all(&mut *self.0).await?;
-        found.iter().map(stored).collect()
+        let query = sqlx::query_as(q::ALBUM).bind(channel).bind(grouped_id);
+        apply::stored(query.fetch_all(&mut *self.0).await?)
     }
 
     async fn answers(
@@ -135,14 +110,16 @@ impl Tables for InTransaction<'_> {
         high: i32,
         limit: i32,
     ) -> Result<Vec<Stored>, Error> {
-        let query = sqlx::query(q::ANSWERED).bind(channel).bind(low).bind(high);
-        let found = query.bind(limit).fetch_all(&mut *self.0).await?;
-        found.iter().map(stored).collect()
+        let query = sqlx::query_as(q::ANSWERED)
+            .bind(channel)
+            .bind(low)
+            .bind(high);
+        apply::stored(query.bind(limit).fetch_all(&mut *self.0).await?)
     }
 
     async fn put_rows(&mut self, channel: i64, rows: &[Columns<'_>]) -> Result<(), Error> {
-        fn each<'a, T>(rows: &'a [Columns<'a>], value: impl Fn(&'a Columns<'a>) -> T) -> Vec<T> {
-            rows.iter().map(value).collect()
+        if rows.is_empty() {
+            return Ok(());
         }
         sqlx::query(q::PUT_ROWS)
             .bind(channel)
@@ -159,19 +136,20 @@ impl Tables for InTransaction<'_> {
         Ok(())
     }
 
-    async fn put_revision(
+    async fn put_revisions(
         &mut self,
         channel: i64,
-        id: i32,
-        revision: i32,
-        body: &str,
+        revisions: &[Replaced],
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        sqlx::query(q::PUT_REVISION)
+        if revisions.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(q::PUT_REVISIONS)
             .bind(channel)
-            .bind(id)
-            .bind(revision)
-            .bind(body)
+            .bind(each(revisions, |replaced| replaced.id))
+            .bind(each(revisions, |replaced| replaced.revision))
+            .bind(each(revisions, |replaced| replaced.body.as_str()))
             .bind(at)
             .execute(&mut *self.0)
             .await?;
@@ -194,21 +172,9 @@ impl Tables for InTransaction<'_> {
         Ok(())
     }
 
-    async fn hashes(
-        &mut self,
-        channel: i64,
-        low: i32,
-        high: i32,
-    ) -> Result<Vec<(i32, i32, Digest)>, Error> {
-        let query = sqlx::query(q::HASHES).bind(channel).bind(low).bind(high);
-        let found = query.fetch_all(&mut *self.0).await?;
-        found
-            .iter()
-            .map(|row| {
-                let digest = apply::digest(row.try_get("hash")?)?;
-                Ok((row.try_get("id")?, row.try_get("revision")?, digest))
-            })
-            .collect()
+    async fn hashes(&mut self, channel: i64, low: i32, high: i32) -> Result<Vec<Hash>, Error> {
+        let query = sqlx::query_as(q::HASHES).bind(channel).bind(low).bind(high);
+        apply::hashes(query.fetch_all(&mut *self.0).await?)
     }
 
     async fn put_block(&mut self, channel: i64, block: i32, digest: &Digest) -> Result<(), Error> {
@@ -233,8 +199,41 @@ impl Tables for InTransaction<'_> {
             .await?)
     }
 
-    async fn append(&mut self, event: &Event) -> Result<(), Error> {
-        outbox::append(&mut *self.0, event).await
+    async fn append(&mut self, events: &[Event]) -> Result<(), Error> {
+        outbox::append_all(&mut *self.0, events).await
+    }
+
+    async fn follow(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let query = sqlx::query(q::FOLLOW).bind(channel).bind(tenant.as_uuid());
+        let done = query.bind(at).execute(&mut *self.0).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn swallow(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        (low, high): (i32, i32),
+    ) -> Result<(), Error> {
+        let query = sqlx::query(q::SWALLOW).bind(channel).bind(tenant.as_uuid());
+        query.bind(low).bind(high).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn want(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        (low, high): (i32, i32),
+    ) -> Result<(), Error> {
+        let query = sqlx::query(q::WANT).bind(channel).bind(tenant.as_uuid());
+        query.bind(low).bind(high).execute(&mut *self.0).await?;
+        Ok(())
     }
 
     async fn wanted(&mut self) -> Result<Option<Wanted>, Error> {
@@ -264,6 +263,32 @@ impl Tables for InTransaction<'_> {
 }
 
 #[async_trait]
+impl Leases for PostgresStore {
+    async fn hold(
+        &self,
+        account: &str,
+        holder: Uuid,
+        // The server's clock is the same for everybody.
+        _: DateTime<Utc>,
+        time: Duration,
+    ) -> Result<bool, Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(q::HOLD).bind(account).bind(holder);
+            let done = query.bind(time.as_secs_f64()).execute(tx).await?;
+            Ok(Flow::Commit(done.rows_affected() > 0))
+        })
+    }
+
+    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error> {
+        write!(self.0, |tx| {
+            let query = sqlx::query(q::RELEASE).bind(account).bind(holder);
+            query.execute(tx).await?;
+            Ok(Flow::Commit(()))
+        })
+    }
+}
+
+#[async_trait]
 impl Store for PostgresStore {
     fn outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(self.0.clone())
@@ -284,9 +309,8 @@ impl Store for PostgresStore {
 
     async fn channel(&self, id: i64) -> Result<Option<Channel>, Error> {
         read!(self.0, |connection| {
-            let query = sqlx::query(q::CHANNEL).bind(id);
-            let row = query.fetch_optional(connection).await?;
-            row.as_ref().map(channel).transpose()
+            let query = sqlx::query_as(q::CHANNEL).bind(id);
+            Ok(query.fetch_optional(connection).await?)
         })
     }
 
@@ -297,9 +321,8 @@ impl Store for PostgresStore {
         at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         write!(self.0, |tx| {
-            let query = sqlx::query(q::FOLLOW).bind(channel).bind(tenant.as_uuid());
-            let done = query.bind(at).execute(tx).await?;
-            Ok(Flow::Commit(done.rows_affected() > 0))
+            let fresh = apply::follow(&mut InTransaction(tx), channel, tenant, at).await?;
+            Ok(Flow::Commit(fresh))
         })
     }
 
@@ -319,8 +342,7 @@ impl Store for PostgresStore {
 
     async fn followed(&self) -> Result<Vec<Channel>, Error> {
         read!(self.0, |connection| {
-            let rows = sqlx::query(q::FOLLOWED).fetch_all(connection).await?;
-            rows.iter().map(channel).collect()
+            Ok(sqlx::query_as(q::FOLLOWED).fetch_all(connection).await?)
         })
     }
 
@@ -331,31 +353,9 @@ impl Store for PostgresStore {
         })
     }
 
-    async fn announce(
-        &self,
-        channel: i64,
-        tenant: TenantId,
-        numbers: (i32, i32),
-        stamp: &Stamp,
-    ) -> Result<usize, Error> {
+    async fn want(&self, channel: i64, tenant: TenantId, numbers: (i32, i32)) -> Result<(), Error> {
         write!(self.0, |tx| {
-            let mut tables = InTransaction(tx);
-            let events = apply::announce(&mut tables, channel, tenant, numbers, stamp).await?;
-            Ok(Flow::Commit(events))
-        })
-    }
-
-    async fn want(
-        &self,
-        channel: i64,
-        tenant: TenantId,
-        (low, high): (i32, i32),
-    ) -> Result<(), Error> {
-        write!(self.0, |tx| {
-            for statement in [q::SWALLOW, q::WANT] {
-                let query = sqlx::query(statement).bind(channel).bind(tenant.as_uuid());
-                query.bind(low).bind(high).execute(&mut *tx).await?;
-            }
+            apply::want(&mut InTransaction(tx), channel, tenant, numbers).await?;
             Ok(Flow::Commit(()))
         })
     }
@@ -376,7 +376,9 @@ impl Store for PostgresStore {
 
     async fn tell_again(&self) -> Result<(), Error> {
         bulk!(self.0, |tx| {
-            sqlx::query(q::TELL_AGAIN).execute(tx).await?;
+            for statement in [q::FORGET_FOLLOWERS, q::WANT_ALL, q::TELL_AGAIN] {
+                sqlx::query(statement).execute(&mut *tx).await?;
+            }
             Ok(Flow::Commit(()))
         })
     }
@@ -407,16 +409,8 @@ impl Store for PostgresStore {
 
     async fn blocks(&self, channel: i64) -> Result<Vec<(i32, Digest)>, Error> {
         read!(self.0, |connection| {
-            let query = sqlx::query(q::BLOCKS).bind(channel);
-            let rows = query.fetch_all(connection).await?;
-            rows.iter()
-                .map(|row| {
-                    Ok((
-                        row.try_get("block")?,
-                        apply::digest(row.try_get("digest")?)?,
-                    ))
-                })
-                .collect()
+            let query = sqlx::query_as(q::BLOCKS).bind(channel);
+            apply::digests(query.fetch_all(connection).await?)
         })
     }
 
@@ -445,29 +439,6 @@ impl Store for PostgresStore {
             if let Some(mapped) = mapped {
                 query = query.bind(mapped.document.as_uuid()).bind(&mapped.digest);
             }
-            query.execute(tx).await?;
-            Ok(Flow::Commit(()))
-        })
-    }
-
-    async fn hold(
-        &self,
-        account: &str,
-        holder: Uuid,
-        // The server's clock is the same for everybody.
-        _: DateTime<Utc>,
-        time: Duration,
-    ) -> Result<bool, Error> {
-        write!(self.0, |tx| {
-            let query = sqlx::query(q::HOLD).bind(account).bind(holder);
-            let done = query.bind(time.as_secs_f64()).execute(tx).await?;
-            Ok(Flow::Commit(done.rows_affected() > 0))
-        })
-    }
-
-    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error> {
-        write!(self.0, |tx| {
-            let query = sqlx::query(q::RELEASE).bind(account).bind(holder);
             query.execute(tx).await?;
             Ok(Flow::Commit(()))
         })

@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{Executor, QueryBuilder, Row as _, Sqlite};
 use touchstone_api::events::Event;
 use touchstone_store::sqlite::{Database, commit};
@@ -15,8 +15,8 @@ use uuid::Uuid;
 mod sql;
 
 use self::sql as q;
-use super::apply::{self, Columns, Tables, Wanted};
-use super::{Channel, Mapped, PostKey, Stamp, Store, Stored, Told};
+use super::apply::{self, Columns, Hash, Replaced, Tables, Wanted};
+use super::{Channel, Leases, Mapped, PostKey, Stamp, Store, Stored, Told};
 use crate::domain::ledger::Digest;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -38,41 +38,12 @@ impl SqliteStore {
     }
 }
 
-fn channel(row: &SqliteRow) -> Result<Channel, Error> {
-    Ok(Channel {
-        id: row.try_get("id")?,
-        access_hash: row.try_get("access_hash")?,
-        title: row.try_get("title")?,
-        username: row.try_get("username")?,
-        pts: row.try_get("pts")?,
-        top: row.try_get("top")?,
-    })
-}
-
-fn stored(row: &SqliteRow) -> Result<Stored, Error> {
-    apply::stored(
-        row.try_get("id")?,
-        row.try_get("kind")?,
-        row.try_get("revision")?,
-        (
-            row.try_get("grouped_id")?,
-            row.try_get("reply_to")?,
-            row.try_get("edited_at")?,
-        ),
-        row.try_get("body")?,
-        row.try_get("hash")?,
-    )
-}
-
 async fn find<'e>(
     executor: impl Executor<'e, Database = Sqlite>,
     id: i64,
 ) -> Result<Option<Channel>, Error> {
-    let row = sqlx::query(q::CHANNEL)
-        .bind(id)
-        .fetch_optional(executor)
-        .await?;
-    row.as_ref().map(channel).transpose()
+    let query = sqlx::query_as(q::CHANNEL).bind(id);
+    Ok(query.fetch_optional(executor).await?)
 }
 
 async fn tenants<'e>(
@@ -92,13 +63,8 @@ async fn rows<'e>(
     low: i32,
     high: i32,
 ) -> Result<Vec<Stored>, Error> {
-    let query = sqlx::query(q::ROWS).bind(channel).bind(low).bind(high);
-    query
-        .fetch_all(executor)
-        .await?
-        .iter()
-        .map(stored)
-        .collect()
+    let query = sqlx::query_as(q::ROWS).bind(channel).bind(low).bind(high);
+    apply::stored(query.fetch_all(executor).await?)
 }
 
 async fn intervals<'e>(
@@ -134,9 +100,8 @@ impl Tables for InTransaction<'_> {
     }
 
     async fn album(&mut self, channel: i64, grouped_id: i64) -> Result<Vec<Stored>, Error> {
-        let query = sqlx::query(q::ALBUM).bind(channel).bind(grouped_id);
-        let rows = query.fetch_all(&mut *self.0).await?;
-        rows.iter().map(stored).collect()
+        let query = sqlx::query_as(q::ALBUM).bind(channel).bind(grouped_id);
+        apply::stored(query.fetch_all(&mut *self.0).await?)
     }
 
     async fn answers(
@@ -146,9 +111,11 @@ impl Tables for InTransaction<'_> {
         high: i32,
         limit: i32,
     ) -> Result<Vec<Stored>, Error> {
-        let query = sqlx::query(q::ANSWERED).bind(channel).bind(low).bind(high);
-        let found = query.bind(limit).fetch_all(&mut *self.0).await?;
-        found.iter().map(stored).collect()
+        let query = sqlx::query_as(q::ANSWERED)
+            .bind(channel)
+            .bind(low)
+            .bind(high);
+        apply::stored(query.bind(limit).fetch_all(&mut *self.0).await?)
     }
 
     async fn put_rows(&mut self, channel: i64, rows: &[Columns<'_>]) -> Result<(), Error> {
@@ -167,27 +134,32 @@ impl Tables for InTransaction<'_> {
                     .push_bind(columns.hash.as_slice())
                     .push_bind(row.reply_to);
             });
-            query.build().execute(&mut *self.0).await?;
+            // Others come in all lengths: none of them is worth being kept.
+            let query = query.build().persistent(some.len() == ROWS_AT_ONCE);
+            query.execute(&mut *self.0).await?;
         }
         Ok(())
     }
 
-    async fn put_revision(
+    async fn put_revisions(
         &mut self,
         channel: i64,
-        id: i32,
-        revision: i32,
-        body: &str,
+        revisions: &[Replaced],
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        sqlx::query(q::PUT_REVISION)
-            .bind(channel)
-            .bind(id)
-            .bind(revision)
-            .bind(body)
-            .bind(micros(at))
-            .execute(&mut *self.0)
-            .await?;
+        for some in revisions.chunks(ROWS_AT_ONCE) {
+            let mut query = QueryBuilder::<Sqlite>::new(q::PUT_REVISIONS);
+            query.push_values(some, |mut values, replaced| {
+                values
+                    .push_bind(channel)
+                    .push_bind(replaced.id)
+                    .push_bind(replaced.revision)
+                    .push_bind(replaced.body.as_str())
+                    .push_bind(micros(at));
+            });
+            let query = query.build().persistent(some.len() == ROWS_AT_ONCE);
+            query.execute(&mut *self.0).await?;
+        }
         Ok(())
     }
 
@@ -210,20 +182,9 @@ impl Tables for InTransaction<'_> {
         Ok(())
     }
 
-    async fn hashes(
-        &mut self,
-        channel: i64,
-        low: i32,
-        high: i32,
-    ) -> Result<Vec<(i32, i32, Digest)>, Error> {
-        let query = sqlx::query(q::HASHES).bind(channel).bind(low).bind(high);
-        let rows = query.fetch_all(&mut *self.0).await?;
-        rows.iter()
-            .map(|row| {
-                let digest = apply::digest(row.try_get("hash")?)?;
-                Ok((row.try_get("id")?, row.try_get("revision")?, digest))
-            })
-            .collect()
+    async fn hashes(&mut self, channel: i64, low: i32, high: i32) -> Result<Vec<Hash>, Error> {
+        let query = sqlx::query_as(q::HASHES).bind(channel).bind(low).bind(high);
+        apply::hashes(query.fetch_all(&mut *self.0).await?)
     }
 
     async fn put_block(&mut self, channel: i64, block: i32, digest: &Digest) -> Result<(), Error> {
@@ -248,8 +209,44 @@ impl Tables for InTransaction<'_> {
             .await?)
     }
 
-    async fn append(&mut self, event: &Event) -> Result<(), Error> {
-        outbox::append(&mut *self.0, event).await
+    async fn append(&mut self, events: &[Event]) -> Result<(), Error> {
+        outbox::append_all(&mut *self.0, events).await
+    }
+
+    async fn follow(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let query = sqlx::query(q::FOLLOW).bind(channel);
+        let query = query.bind(encode_id(tenant.as_uuid())).bind(micros(at));
+        let done = query.execute(&mut *self.0).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn swallow(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        (low, high): (i32, i32),
+    ) -> Result<(), Error> {
+        let query = sqlx::query(q::SWALLOW).bind(channel);
+        let query = query.bind(encode_id(tenant.as_uuid())).bind(low).bind(high);
+        query.execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn want(
+        &mut self,
+        channel: i64,
+        tenant: TenantId,
+        (low, high): (i32, i32),
+    ) -> Result<(), Error> {
+        let query = sqlx::query(q::WANT).bind(channel);
+        let query = query.bind(encode_id(tenant.as_uuid())).bind(low).bind(high);
+        query.execute(&mut *self.0).await?;
+        Ok(())
     }
 
     async fn wanted(&mut self) -> Result<Option<Wanted>, Error> {
@@ -275,6 +272,37 @@ impl Tables for InTransaction<'_> {
             .execute(&mut *self.0)
             .await?;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Leases for SqliteStore {
+    async fn hold(
+        &self,
+        account: &str,
+        holder: Uuid,
+        now: DateTime<Utc>,
+        time: Duration,
+    ) -> Result<bool, Error> {
+        let mut tx = self.0.begin().await?;
+        let done = sqlx::query(q::HOLD)
+            .bind(account)
+            .bind(encode_id(&holder))
+            .bind(micros(now + time))
+            .bind(micros(now))
+            .execute(&mut *tx)
+            .await?;
+        commit(tx).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error> {
+        let mut tx = self.0.begin().await?;
+        let query = sqlx::query(q::RELEASE)
+            .bind(account)
+            .bind(encode_id(&holder));
+        query.execute(&mut *tx).await?;
+        commit(tx).await
     }
 }
 
@@ -307,14 +335,9 @@ impl Store for SqliteStore {
         at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
-        let done = sqlx::query(q::FOLLOW)
-            .bind(channel)
-            .bind(encode_id(tenant.as_uuid()))
-            .bind(micros(at))
-            .execute(&mut *tx)
-            .await?;
+        let fresh = apply::follow(&mut InTransaction(&mut tx), channel, tenant, at).await?;
         commit(tx).await?;
-        Ok(done.rows_affected() > 0)
+        Ok(fresh)
     }
 
     async fn unfollow(&self, channel: i64, tenant: TenantId) -> Result<bool, Error> {
@@ -331,8 +354,8 @@ impl Store for SqliteStore {
     }
 
     async fn followed(&self) -> Result<Vec<Channel>, Error> {
-        let rows = sqlx::query(q::FOLLOWED).fetch_all(self.0.read()).await?;
-        rows.iter().map(channel).collect()
+        let query = sqlx::query_as(q::FOLLOWED);
+        Ok(query.fetch_all(self.0.read()).await?)
     }
 
     async fn apply(&self, channel: i64, told: &Told, stamp: &Stamp) -> Result<usize, Error> {
@@ -342,32 +365,9 @@ impl Store for SqliteStore {
         Ok(events)
     }
 
-    async fn announce(
-        &self,
-        channel: i64,
-        tenant: TenantId,
-        numbers: (i32, i32),
-        stamp: &Stamp,
-    ) -> Result<usize, Error> {
+    async fn want(&self, channel: i64, tenant: TenantId, numbers: (i32, i32)) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
-        let mut tables = InTransaction(&mut tx);
-        let events = apply::announce(&mut tables, channel, tenant, numbers, stamp).await?;
-        commit(tx).await?;
-        Ok(events)
-    }
-
-    async fn want(
-        &self,
-        channel: i64,
-        tenant: TenantId,
-        (low, high): (i32, i32),
-    ) -> Result<(), Error> {
-        let mut tx = self.0.begin().await?;
-        for statement in [q::SWALLOW, q::WANT] {
-            let query = sqlx::query(statement).bind(channel);
-            let query = query.bind(encode_id(tenant.as_uuid())).bind(low).bind(high);
-            query.execute(&mut *tx).await?;
-        }
+        apply::want(&mut InTransaction(&mut tx), channel, tenant, numbers).await?;
         commit(tx).await
     }
 
@@ -385,7 +385,9 @@ impl Store for SqliteStore {
 
     async fn tell_again(&self) -> Result<(), Error> {
         let mut tx = self.0.begin().await?;
-        sqlx::query(q::TELL_AGAIN).execute(&mut *tx).await?;
+        for statement in [q::FORGET_FOLLOWERS, q::WANT_ALL, q::TELL_AGAIN] {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        }
         commit(tx).await
     }
 
@@ -409,16 +411,8 @@ impl Store for SqliteStore {
     }
 
     async fn blocks(&self, channel: i64) -> Result<Vec<(i32, Digest)>, Error> {
-        let query = sqlx::query(q::BLOCKS).bind(channel);
-        let rows = query.fetch_all(self.0.read()).await?;
-        rows.iter()
-            .map(|row| {
-                Ok((
-                    row.try_get("block")?,
-                    apply::digest(row.try_get("digest")?)?,
-                ))
-            })
-            .collect()
+        let query = sqlx::query_as(q::BLOCKS).bind(channel);
+        apply::digests(query.fetch_all(self.0.read()).await?)
     }
 
     async fn mapped(&self, key: PostKey) -> Result<Option<Mapped>, Error> {
@@ -449,34 +443,6 @@ impl Store for SqliteStore {
                 .bind(encode_id(mapped.document.as_uuid()))
                 .bind(&mapped.digest);
         }
-        query.execute(&mut *tx).await?;
-        commit(tx).await
-    }
-
-    async fn hold(
-        &self,
-        account: &str,
-        holder: Uuid,
-        now: DateTime<Utc>,
-        time: Duration,
-    ) -> Result<bool, Error> {
-        let mut tx = self.0.begin().await?;
-        let done = sqlx::query(q::HOLD)
-            .bind(account)
-            .bind(encode_id(&holder))
-            .bind(micros(now + time))
-            .bind(micros(now))
-            .execute(&mut *tx)
-            .await?;
-        commit(tx).await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    async fn release(&self, account: &str, holder: Uuid) -> Result<(), Error> {
-        let mut tx = self.0.begin().await?;
-        let query = sqlx::query(q::RELEASE)
-            .bind(account)
-            .bind(encode_id(&holder));
         query.execute(&mut *tx).await?;
         commit(tx).await
     }

@@ -75,3 +75,29 @@ async fn channels_nobody_met_and_wrong_numbers_are_refused() {
     let answer = scene.client.get("/channels/durov/messages").await;
     assert_eq!(answer.status, 404, "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_channel_that_was_met_by_name_is_known_by_its_number_after_the_next_start() {
+    let scene = Scene::start().await;
+    scene.parsed("durov", 3).await;
+    let scene = scene.restart().await;
+    let path = format!("/channels/{DUROV}/messages?limit=3");
+    let answer = scene.client.get(&path).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(numbers(&answer.json()).len(), 3);
+}
+
+#[tokio::test]
+async fn posts_tell_what_their_channel_is_called_now() {
+    let scene = Scene::start().await;
+    let title = |body: &Value| body["data"]["posts"][0]["channel_title"].clone();
+    scene.join("durov").await;
+    let path = format!("/channels/{DUROV}/messages?limit=1");
+    let body: Value = scene.client.get(&path).await.json();
+    assert_eq!(title(&body), "Pavel Durov");
+    assert!(scene.simulator.rename(DUROV, "P. Durov"));
+    let body: Value = scene.client.get(&path).await.json();
+    assert_eq!(title(&body), "P. Durov");
+    let parsed = scene.parsed("durov", 1).await;
+    assert_eq!(parsed["posts"][0]["channel_title"], "P. Durov");
+}

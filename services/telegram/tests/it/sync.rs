@@ -2,10 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use touchstone_telegram::domain::ledger::Row;
+use touchstone_telegram::store::{Stamp, Told};
 use touchstone_telegram_simulator::{Fault, PostRequest, TooLong};
+use touchstone_types::{Clock, IdSource, SystemClock};
 
 use crate::support::{DUROV, Scene, world};
 
@@ -321,4 +325,67 @@ async fn two_instances_never_use_the_account_at_once() {
     assert_eq!(second.post("/channels/parse", &body).await.status, 200);
     assert_eq!(scene.simulator.connected(), 1);
     life.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_follower_whose_request_was_cut_off_is_taken_up() {
+    let scene = Scene::of(world(), |config| {
+        config.sync_poll = Duration::from_millis(200);
+    })
+    .await;
+    scene.parsed("durov", 5).await;
+    assert_eq!(scene.health().await["details"]["channels_followed"], 0);
+    // What the request committed, or another instance.
+    let tenant = "x'01920000000070008000000000000001'";
+    scene
+        .tamper(&format!(
+            "INSERT INTO followers VALUES ({DUROV}, {tenant}, 0)"
+        ))
+        .await;
+    scene.tamper("UPDATE channels SET pts = 0").await;
+    in_step(&scene, "taken up").await;
+    assert_eq!(scene.health().await["details"]["channels_followed"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_instance_writes_meanwhile_breaks_no_block() {
+    let scene = Scene::start().await;
+    scene.parsed("durov", 300).await;
+    let store = scene.store().await;
+    let ids = IdSource::system();
+    let rows = store.rows(DUROV, 0, i32::MAX).await.unwrap();
+    let row = rows.into_iter().rev().find(|it| it.row.post.is_some());
+    let row = row.unwrap().row;
+    let write = async |number: i32| {
+        let told = Told {
+            rows: vec![Row {
+                edited_at: Some(number),
+                ..row.clone()
+            }],
+            ..Told::default()
+        };
+        let stamp = Stamp {
+            at: SystemClock.now(),
+            ids: ids.clone(),
+        };
+        store.apply(DUROV, &told, &stamp).await.unwrap();
+    };
+    let looked = AtomicBool::new(false);
+    let writing = async {
+        let mut number = 0;
+        while !looked.load(Ordering::SeqCst) {
+            number += 1;
+            write(number).await;
+        }
+        number
+    };
+    let looking = async {
+        for _ in 0..60 {
+            let report = completeness(&scene).await;
+            assert_eq!(report["chain"]["broken"], json!([]), "{report}");
+        }
+        looked.store(true, Ordering::SeqCst);
+    };
+    let (written, ()) = tokio::join!(writing, looking);
+    assert!(written > 1);
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use axum::body::Body;
 use futures_util::future::join_all;
+use http::Request;
 use serde_json::json;
 use touchstone_telegram_simulator::Fault;
 
@@ -47,6 +49,21 @@ async fn a_short_flood_is_waited_for_and_a_long_one_is_told() {
 }
 
 #[tokio::test]
+async fn metrics_tell_how_the_account_stands_also_when_nobody_asks_for_its_health() {
+    let scene = Scene::start().await;
+    let flood = Fault::Flood { seconds: 1 };
+    scene.arm(flood, Some("messages.getHistory"), 0, 1);
+    scene.parsed("durov", 5).await;
+    let text = scene.client.get("/metrics").await.text();
+    for line in [
+        "touchstone_telegram_authorized 1",
+        "touchstone_telegram_flood_waits_total 1",
+    ] {
+        assert!(text.lines().any(|own| own == line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_hidden_limit_is_met_once_and_then_kept() {
     let scenario = limited("messages.getHistory", 4.0, 3.0, 1);
     let scene = Scene::of(scenario, |config| config.rate_limit = 60.0).await;
@@ -65,7 +82,8 @@ async fn a_hidden_limit_is_met_once_and_then_kept() {
         .iter()
         .filter(|outcome| outcome.starts_with("FLOOD_WAIT"))
         .count();
-    assert!((1..=5).contains(&floods), "{floods} floods");
+    // Two are under way when it is met first, and one more is met while its rate is looked for.
+    assert!((1..=3).contains(&floods), "{floods} floods");
     let waits = scene.calls("messages.getHistory");
     let longer = waits.iter().filter(|outcome| *outcome == "FLOOD_WAIT_4");
     assert_eq!(longer.count(), 0, "the wait was kept, so it did not grow");
@@ -223,4 +241,57 @@ async fn a_process_that_ends_in_the_middle_of_a_parse_leaves_nothing_half() {
     let data = scene.parsed("durov", 400).await;
     assert_eq!(data["total_parsed"], 400);
     assert_eq!(scene.files().len(), 2, "{:?}", scene.files());
+}
+
+#[tokio::test]
+async fn a_caller_who_does_not_wait_breaks_nothing_for_others() {
+    let scene = Scene::start().await;
+    scene.join("durov").await;
+    for _ in 0..5 {
+        let request = Request::get("/channels/list").header("x-deadline-ms", "0");
+        let answer = scene
+            .client
+            .send(request.body(Body::empty()).unwrap())
+            .await;
+        assert_eq!(answer.status, 504, "{}", answer.text());
+    }
+    scene.parsed("durov", 5).await;
+    let connections = scene.calls("users.getUsers").len();
+    assert_eq!(connections, 1, "the first one is used still");
+}
+
+#[tokio::test]
+async fn without_a_connection_everybody_is_told_that_and_of_no_flood() {
+    let scene = Scene::of(crate::support::world(), |config| {
+        config.request_timeout = Duration::from_secs(2);
+    })
+    .await;
+    scene.join("durov").await;
+    scene.stop_data_centre().await;
+    let path = format!("/channels/{DUROV}/messages?limit=1");
+    for answer in join_all((0..6).map(|_| scene.client.get(&path))).await {
+        let problem = answer.problem();
+        let told = [
+            "503 telegram.unreachable",
+            "504 telegram.timeout",
+            "504 request.deadline",
+        ];
+        assert!(told.contains(&problem.as_str()), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_slow_ones_are_late_and_not_flooded() {
+    let scene = Scene::of(crate::support::world(), |config| {
+        config.request_timeout = Duration::from_secs(2);
+    })
+    .await;
+    scene.join("durov").await;
+    let delay = Fault::Delay { ms: 60_000 };
+    scene.arm(delay, Some("messages.getHistory"), 0, 6);
+    let path = format!("/channels/{DUROV}/messages?limit=1");
+    for answer in join_all((0..6).map(|_| scene.client.get(&path))).await {
+        assert_eq!(answer.status, 504, "{}", answer.text());
+    }
+    assert_eq!(scene.health().await["details"]["flood_waits"], 0);
 }

@@ -93,10 +93,15 @@ struct Callers {
 
 impl Callers {
     fn new(rate: f64, callers: usize) -> Self {
+        Self::over(rate, callers, 7)
+    }
+
+    /// Over a network with its own delays.
+    fn over(rate: f64, callers: usize, noise: u32) -> Self {
         Self {
             governor: Governor::new(rate),
             next: vec![(0.0, Next::Asks); callers],
-            noise: 7,
+            noise,
             came: Came::default(),
         }
     }
@@ -173,9 +178,9 @@ fn limits_that_nobody_told_are_found_and_kept() {
         let best = hidden.burst + hidden.rate * 4.0 * HOUR;
         let share = came.calls as f64 / best;
         let what = format!("{policy:?}: {share:.3} of the best, {came:?}");
-        assert!(share >= 0.9, "{what}");
-        // Three to learn it, whatever comes of the rest.
-        assert!(came.floods <= 3 + came.calls / 1_000, "{what}");
+        assert!(share >= 0.93, "{what}");
+        // Three to learn it, and one for each trial in vain.
+        assert!(came.floods <= 7, "{what}");
         assert!(hidden.worst <= hidden.wait * 8, "{what}, {}", hidden.worst);
     }
 }
@@ -193,27 +198,53 @@ fn limits_are_found_in_minutes() {
         let came = callers.call(&mut hidden, 300.0);
         let share = came.calls as f64 / (hidden.burst + hidden.rate * 300.0);
         let what = format!("{policy:?}: {share:.3} of the best, {came:?}");
-        assert!(share >= 0.8, "{what}");
-        assert!(came.per_thousand() <= 1.0, "{what}");
+        assert!(share >= 0.88, "{what}");
+        assert!(came.per_thousand() <= 0.6, "{what}");
     }
 }
 
 #[test]
+fn a_hidden_limit_is_met_by_two_at_first_and_once_more_for_each_step() {
+    // Whatever the delays: the two that are under way meet it together, then one at a time looks for the rate.
+    for noise in 1..=50 {
+        let (mut callers, mut hidden) = (Callers::over(60.0, 7, noise), Hidden::new((4.0, 3.0, 1)));
+        for (until, most) in [(1.0, 2), (10.0, 3), (300.0, 4)] {
+            let came = callers.call(&mut hidden, until);
+            assert!(came.floods <= most, "{noise}: {came:?} after {until} s");
+        }
+        // The second one came too early for its wait, at most; every other wait was kept.
+        assert!(hidden.worst <= 2, "{noise}: {}", hidden.worst);
+        let share = callers.came.calls as f64 / (3.0 + 4.0 * 300.0);
+        assert!(share >= 0.92, "{noise}: {share}");
+    }
+}
+
+/// Nobody tells that a limit counts the calls of a span of time, and as a bucket it makes no sense: what was left at
+/// the end of one span and what is there at the start of the next look like a bucket of twice its size. Of the
+/// second one here it looks as if less than half of the rate were the rate, and that takes two
+/// thousand calls to be doubted, at that rate more than two hours of the eight.
+#[test]
 fn a_limit_that_is_no_bucket_is_kept_as_well() {
-    for policy in [(1.0, 5.0, 3), (0.5, 30.0, 10), (0.33, 20.0, 30)] {
+    for (policy, least) in [
+        ((1.0, 5.0, 3), 0.94),
+        ((0.5, 30.0, 10), 0.57),
+        ((0.33, 20.0, 30), 0.87),
+    ] {
         let (mut callers, mut hidden) = (Callers::new(2.0, 4), Hidden::new(policy));
         hidden.windows = true;
         let came = callers.call(&mut hidden, 8.0 * HOUR);
         let share = came.calls as f64 / (hidden.rate * 8.0 * HOUR);
         let what = format!("{policy:?}: {share:.3} of the best, {came:?}");
-        assert!(share >= 0.4, "{what}");
-        assert!(came.per_thousand() <= 1.0, "{what}");
+        assert!(share >= least, "{what}");
+        assert!(came.per_thousand() <= 0.7, "{what}");
     }
 }
 
+/// A lower one is met at once. A higher one nobody tells of: two trials before it were in vain, so that it
+/// takes eight thousand calls, close to three of the eight hours, until the next one finds it.
 #[test]
 fn a_limit_that_changes_is_found_again() {
-    for (factor, least) in [(0.5, 0.75), (1.8, 0.6)] {
+    for (factor, least) in [(0.5, 0.82), (1.8, 0.7)] {
         let (mut callers, mut hidden) = (Callers::new(2.0, 4), Hidden::new((0.8, 20.0, 5)));
         let before = callers.call(&mut hidden, 4.0 * HOUR);
         hidden.rate *= factor;
@@ -221,7 +252,7 @@ fn a_limit_that_changes_is_found_again() {
         let share = came.calls as f64 / (hidden.rate * 8.0 * HOUR);
         let what = format!("{factor}: {share:.3} of the best, {came:?}");
         assert!(share >= least, "{what}");
-        assert!(came.per_thousand() <= 1.0, "{what}");
+        assert!(came.per_thousand() <= 0.6, "{what}");
     }
 }
 

@@ -33,8 +33,8 @@ statements! {
     /// Who follows a channel.
     FOLLOWERS [CHANNEL_ID] =
         "SELECT tenant_id FROM followers WHERE channel_id = $1 ORDER BY tenant_id";
-    /// Channels that somebody follows; read once, at the start.
-    FOLLOWED [] whole "the start reads them all" =
+    /// Channels that somebody follows.
+    FOLLOWED [] whole "all of them are looked after" =
         "SELECT id, access_hash, title, username, pts, top FROM channels
          WHERE id IN (SELECT channel_id FROM followers) ORDER BY id";
     /// Numbers between two.
@@ -62,10 +62,11 @@ statements! {
          revision = excluded.revision, grouped_id = excluded.grouped_id,
          edited_at = excluded.edited_at, body = excluded.body, hash = excluded.hash,
          reply_to = excluded.reply_to";
-    /// What a post was.
-    PUT_REVISION [CHANNEL_ID, "10", "1", "'{}'", "now()"] =
+    /// What posts were.
+    PUT_REVISIONS [CHANNEL_ID, "ARRAY[10]", "ARRAY[1]", "ARRAY['{}']", "now()"] =
         "INSERT INTO revisions (channel_id, id, revision, body, replaced_at)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT ON CONSTRAINT revisions_pk DO NOTHING";
+         SELECT $1, id, revision, body, $5 FROM unnest($2::int[], $3::int[], $4::text[])
+         AS replaced (id, revision, body) ON CONFLICT ON CONSTRAINT revisions_pk DO NOTHING";
     /// What is accounted for.
     COVERAGE [CHANNEL_ID] =
         "SELECT low, high FROM coverage WHERE channel_id = $1 ORDER BY low";
@@ -107,6 +108,17 @@ statements! {
          WHERE channel_id = $2 AND tenant_id = $3 AND low = $4 AND high = $5";
     /// How many numbers were not told yet.
     UNTOLD [] = "SELECT coalesce(sum(untold - low + 1), 0) FROM wanted WHERE untold >= low";
+    /// What followers wanted once; they want all that is there.
+    FORGET_FOLLOWERS [] whole "the start tells it all" =
+        "DELETE FROM wanted USING followers WHERE wanted.channel_id = followers.channel_id
+         AND wanted.tenant_id = followers.tenant_id";
+    /// All that is there is wanted by whoever follows.
+    WANT_ALL [] whole "the start tells it all" =
+        "INSERT INTO wanted (channel_id, tenant_id, low, high, untold)
+         SELECT followers.channel_id, followers.tenant_id, 1, channels.top, channels.top
+         FROM followers JOIN channels ON channels.id = followers.channel_id
+         WHERE channels.top > 0
+         ON CONFLICT ON CONSTRAINT wanted_pk DO UPDATE SET untold = excluded.untold";
     /// Everything is told again.
     TELL_AGAIN [] whole "the start tells it all" = "UPDATE wanted SET untold = high";
     /// The document of a post.

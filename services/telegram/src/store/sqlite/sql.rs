@@ -27,8 +27,8 @@ pub(super) const ANSWERED: &str =
     FROM messages WHERE channel_id = ? AND reply_to BETWEEN ? AND ? ORDER BY reply_to, id LIMIT ?";
 pub(super) const PUT_ROWS: &str = "INSERT OR REPLACE INTO messages
     (channel_id, id, kind, revision, grouped_id, edited_at, body, hash, reply_to) ";
-pub(super) const PUT_REVISION: &str = "INSERT OR REPLACE INTO revisions
-    (channel_id, id, revision, body, replaced_at) VALUES (?, ?, ?, ?, ?)";
+pub(super) const PUT_REVISIONS: &str = "INSERT OR REPLACE INTO revisions
+    (channel_id, id, revision, body, replaced_at) ";
 pub(super) const COVERAGE: &str =
     "SELECT low, high FROM coverage WHERE channel_id = ? ORDER BY low";
 pub(super) const REMOVE_INTERVAL: &str = "DELETE FROM coverage WHERE channel_id = ? AND low = ?";
@@ -52,6 +52,10 @@ pub(super) const SET_UNTOLD: &str = "UPDATE wanted SET untold = ?
     WHERE channel_id = ? AND tenant_id = ? AND low = ? AND high = ?";
 pub(super) const UNTOLD: &str =
     "SELECT coalesce(sum(untold - low + 1), 0) FROM wanted WHERE untold >= low";
+pub(super) const FORGET_FOLLOWERS: &str = "DELETE FROM wanted WHERE (channel_id, tenant_id) IN (SELECT channel_id, tenant_id FROM followers)";
+pub(super) const WANT_ALL: &str = "INSERT INTO wanted (channel_id, tenant_id, low, high, untold)
+    SELECT followers.channel_id, followers.tenant_id, 1, channels.top, channels.top
+    FROM followers JOIN channels ON channels.id = followers.channel_id WHERE channels.top > 0";
 pub(super) const TELL_AGAIN: &str = "UPDATE wanted SET untold = high";
 pub(super) const MAPPED: &str = "SELECT document_id, digest FROM documents
     WHERE channel_id = ? AND message_id = ? AND tenant_id = ?";
