@@ -5,7 +5,7 @@ use http::header::{
     HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
-use touchstone_api::headers::{CLIENT_ADDRESS, DEADLINE, REQUEST_ID, TRACEPARENT};
+use touchstone_api::headers::{CLIENT_ADDRESS, DEADLINE, FAILED_BELOW, REQUEST_ID, TRACEPARENT};
 use touchstone_identity::RequestContext;
 
 /// Headers of one connection, which end at the gateway.
@@ -84,6 +84,8 @@ pub(crate) fn of_request(
 pub(crate) fn of_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     headers.remove(SERVER);
+    // Who called whom in here is between the services.
+    headers.remove(FAILED_BELOW);
     if is_event_stream(headers) {
         headers.insert(
             CACHE_CONTROL,
@@ -184,7 +186,11 @@ mod tests {
         let mut stream = headers(&[("content-type", "Text/Event-Stream; charset=utf-8")]);
         of_response(&mut stream);
         assert_eq!(stream["x-accel-buffering"], "no");
-        let mut plain = headers(&[("content-type", "application/json"), ("server", "x")]);
+        let mut plain = headers(&[
+            ("content-type", "application/json"),
+            ("server", "x"),
+            ("x-failed-below", "vector"),
+        ]);
         of_response(&mut plain);
         assert_eq!(
             (&plain["cache-control"], plain.len()),

@@ -127,6 +127,13 @@ impl Classify for Error {
         }
     }
 
+    fn failed_below(&self) -> Option<&str> {
+        match self {
+            Self::Reset(error) => error.failed_below(),
+            _ => None,
+        }
+    }
+
     fn detail(&self) -> String {
         match self {
             Self::Store(error) => error.to_string(),

@@ -98,6 +98,13 @@ impl Classify for Error {
         }
     }
 
+    fn failed_below(&self) -> Option<&str> {
+        match self {
+            Self::DenseUnavailable(source) | Self::Model(source) => source.failed_below(),
+            _ => None,
+        }
+    }
+
     fn detail(&self) -> String {
         match self {
             // What a model says of itself is more telling than that it did not answer.

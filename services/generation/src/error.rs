@@ -78,6 +78,13 @@ impl Classify for Error {
         }
     }
 
+    fn failed_below(&self) -> Option<&str> {
+        match self {
+            Self::Retrieval(source) => source.failed_below(),
+            _ => None,
+        }
+    }
+
     fn detail(&self) -> String {
         match self {
             Self::Retrieval(source) if source.kind() == ErrorKind::Unprocessable => source.detail(),

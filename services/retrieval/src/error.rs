@@ -76,4 +76,11 @@ impl Classify for Error {
             _ => None,
         }
     }
+
+    fn failed_below(&self) -> Option<&str> {
+        match self {
+            Self::Embedding(error) | Self::Vector(error) => error.failed_below(),
+            _ => None,
+        }
+    }
 }

@@ -10,6 +10,9 @@ pub const DEADLINE: &str = "x-deadline-ms";
 pub const CLIENT_ADDRESS: &str = "x-client-address";
 /// What a degraded answer lacks, comma-separated.
 pub const DEGRADED: &str = "degraded";
+/// Which service behind the one that answers has failed, if that is why it answers with a 5xx; among
+/// services only.
+pub const FAILED_BELOW: &str = "x-failed-below";
 /// Makes a creating request repeatable.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// An API key, instead of `Authorization: Bearer`.

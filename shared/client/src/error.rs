@@ -95,10 +95,92 @@ impl Classify for ClientError {
         }
     }
 
+    /// Not what it finds wrong with our request, and not an answer that we cannot read: those are
+    /// defects of ours as well.
+    fn failed_below(&self) -> Option<&str> {
+        match self {
+            Self::Refused {
+                service, problem, ..
+            } => {
+                let is_its_own = matches!(problem.status, 408 | 429 | 500..);
+                is_its_own.then_some(*service)
+            }
+            Self::Unreachable { service, .. }
+            | Self::Rejected { service, .. }
+            | Self::Timeout { service }
+            | Self::BrokenOff { service, .. } => Some(*service),
+            Self::Undecodable { .. } => None,
+        }
+    }
+
     fn detail(&self) -> String {
         match self {
             Self::Refused { problem, .. } => problem.detail.clone(),
             other => other.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16) -> ClientError {
+        let problem = Problem {
+            type_: "about:blank".into(),
+            title: String::new(),
+            status,
+            detail: String::new(),
+            instance: None,
+            code: "vector.told".into(),
+            request_id: String::new(),
+        };
+        ClientError::Refused {
+            service: "vector",
+            problem: Box::new(problem),
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn what_failed_below_is_told_from_what_was_wrong_with_our_own_call() {
+        for status in [408, 429, 500, 502, 503, 504, 507] {
+            assert_eq!(refused(status).failed_below(), Some("vector"), "{status}");
+        }
+        for status in [400, 401, 404, 409, 413, 422] {
+            assert_eq!(refused(status).failed_below(), None, "{status}");
+        }
+        let service = "vector";
+        let open = Rejected::BreakerOpen {
+            upstream: service.into(),
+            retry_after: Duration::ZERO,
+        };
+        let reason = String::new;
+        for (error, below) in [
+            (ClientError::Timeout { service }, Some(service)),
+            (
+                ClientError::Rejected {
+                    service,
+                    source: open,
+                },
+                Some(service),
+            ),
+            (
+                ClientError::BrokenOff {
+                    service,
+                    reason: reason(),
+                },
+                Some(service),
+            ),
+            (
+                ClientError::Undecodable {
+                    service,
+                    reason: reason(),
+                },
+                None,
+            ),
+        ] {
+            assert_eq!(error.failed_below(), below, "{error}");
         }
     }
 }

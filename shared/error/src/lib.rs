@@ -143,6 +143,11 @@ pub trait Classify: Error {
         None
     }
 
+    /// The service behind this one whose failure this is: who called this one has no reason to stop.
+    fn failed_below(&self) -> Option<&str> {
+        None
+    }
+
     /// The text for the caller. Errors of kind `Internal` never show theirs.
     fn detail(&self) -> String {
         self.to_string()

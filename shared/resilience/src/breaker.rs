@@ -2,8 +2,14 @@
 //!
 //! It opens after five failures in a row, or when less than 80 % of at least 20 calls of the last
 //! ten seconds succeeded, or when more than half of them were slow to start. It stays open for 0.5 s,
-//! doubled each time up to 30 s, ±50 %, and at least for what the upstream asked for with
-//! `Retry-After`. Then exactly one request passes as a probe; its success closes the breaker.
+//! doubled each time, ±50 %, at least for what the upstream asked for with `Retry-After`, and never for
+//! more than 5 s: an upstream is away for a while and then back, and nobody else tells that it is. Then
+//! exactly one request passes as a probe; its success closes the breaker. A probe that has told nothing
+//! for 5 s is not waited for: another one passes, and the first of them that succeeds closes the breaker.
+//!
+//! What an upstream passes on of a service behind it, [`Outcome::Relayed`], is no failure of its own.
+//! Whoever calls that service has a breaker for it; if this one opened as well, each of a chain of
+//! breakers would begin to look for the end of a failure only when the one behind it had found it.
 //!
 //! While it is closed, a call costs one atomic load at its start and one atomic update at its end.
 
@@ -44,7 +50,7 @@ pub struct Config {
     /// First time that it stays open.
     #[serde(with = "humantime_serde")]
     pub open_for: Duration,
-    /// Longest time that it stays open.
+    /// Longest time that it stays open, with variation and `Retry-After`; and that a probe is waited for.
     #[serde(with = "humantime_serde")]
     pub open_for_most: Duration,
     /// Share by which that time is varied, both ways.
@@ -61,7 +67,7 @@ impl Default for Config {
             slow_share: 0.5,
             least_calls: 20,
             open_for: Duration::from_millis(500),
-            open_for_most: Duration::from_secs(30),
+            open_for_most: Duration::from_secs(5),
             jitter: 0.5,
             seed: 0,
         }
@@ -226,7 +232,9 @@ impl Breaker {
     pub fn admit(&self, now: Instant) -> Result<Permit, Refused> {
         let word = self.core.load();
         if word.state() != State::Closed && self.core.may_probe(word, now) {
-            let probing = Word::new(Word::HALF_OPEN, word.epoch() + 1, now.as_micros() / 1000);
+            // A probe that is not waited for any more may still close the breaker: the same epoch.
+            let epoch = word.epoch() + u64::from(word.state() == State::Open);
+            let probing = Word::new(Word::HALF_OPEN, epoch, now.as_micros() / 1000);
             if self.core.swap(word, probing) {
                 return Ok(self.permit(probing, true));
             }
@@ -320,14 +328,19 @@ impl Core {
         match word.state() {
             State::Closed => false,
             State::Open => now >= word.until(),
-            State::HalfOpen => now.since(word.until()) >= self.config.open_for_most,
+            State::HalfOpen => now.since(word.until()) >= self.longest(),
         }
+    }
+
+    /// Longest open time; what is asked for at first is at least kept.
+    fn longest(&self) -> Duration {
+        self.config.open_for_most.max(self.config.open_for)
     }
 
     /// Takes the report of a call that passed while the breaker was closed.
     fn closed_report(&self, word: Word, now: Instant, outcome: Outcome) -> Option<Change> {
         let retry_after = match outcome {
-            Outcome::Neutral | Outcome::Refused => return None,
+            Outcome::Neutral | Outcome::Refused | Outcome::Relayed => return None,
             Outcome::Success => {
                 self.end_run();
                 self.tally.add(now, OK);
@@ -378,12 +391,8 @@ impl Core {
     /// Takes the report of the probe.
     fn probe_report(&self, word: Word, now: Instant, outcome: Outcome) -> Option<Change> {
         match outcome {
-            Outcome::Success | Outcome::Slow | Outcome::Refused => {
-                self.run.store(0, Ordering::Relaxed);
-                self.tally.clear();
-                self.closed_at.store(now.as_micros(), Ordering::Relaxed);
-                let closed = Word::new(Word::CLOSED, word.epoch() + 1, 0);
-                self.swap(word, closed).then_some(Change::Closed)
+            Outcome::Success | Outcome::Slow | Outcome::Refused | Outcome::Relayed => {
+                self.close(word, now)
             }
             Outcome::Failure { retry_after } | Outcome::Overloaded { retry_after } => {
                 self.open(word, now, Reason::ProbeFailed, retry_after)
@@ -393,6 +402,22 @@ impl Core {
                 None
             }
         }
+    }
+
+    /// A probe succeeded, the present one or one that is not waited for any more.
+    fn close(&self, word: Word, now: Instant) -> Option<Change> {
+        let mut current = self.load();
+        while current.state() == State::HalfOpen && current.epoch() == word.epoch() {
+            self.run.store(0, Ordering::Relaxed);
+            self.tally.clear();
+            self.closed_at.store(now.as_micros(), Ordering::Relaxed);
+            let closed = Word::new(Word::CLOSED, word.epoch() + 1, 0);
+            if self.swap(current, closed) {
+                return Some(Change::Closed);
+            }
+            current = self.load();
+        }
+        None
     }
 
     /// The probe said nothing: the next call may be one.
@@ -416,14 +441,13 @@ impl Core {
         } else {
             openings
         };
-        let longest = self.config.open_for_most;
-        let backoff = self
-            .config
-            .open_for
-            .saturating_mul(1 << openings.min(31))
-            .min(longest);
+        let longest = self.longest();
+        let backoff = self.config.open_for.saturating_mul(1 << openings.min(31));
+        // The variation stays within the longest time, so that those who have it are spread as well.
+        let centre = backoff.min(longest.div_f64(1.0 + self.config.jitter));
         let lasts = self
-            .core_jitter(backoff)
+            .draws
+            .around(centre, self.config.jitter)
             .max(retry_after.unwrap_or_default().min(longest));
         let until_millis = (now + lasts).as_micros().div_ceil(1000);
         let opened = Word::new(Word::OPEN, word.epoch() + 1, until_millis);
@@ -434,9 +458,5 @@ impl Core {
         self.openings.store(openings + 1, Ordering::Relaxed);
         self.opened_total.fetch_add(1, Ordering::Relaxed);
         Some(Change::Opened { reason, lasts })
-    }
-
-    fn core_jitter(&self, centre: Duration) -> Duration {
-        self.draws.around(centre, self.config.jitter)
     }
 }

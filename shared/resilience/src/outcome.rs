@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use touchstone_api::headers::FAILED_BELOW;
 
 /// What a finished call says about its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +28,9 @@ pub enum Outcome {
     /// It refused the request (4xx): it is there, and the request was at fault. Neither good nor bad,
     /// so that a flood of bad requests cannot hide failures.
     Refused,
+    /// It passed on the failure of a service behind it (a 5xx that names that service): it is there,
+    /// and does what it can.
+    Relayed,
     /// It says nothing: the caller left.
     Neutral,
 }
@@ -41,6 +45,7 @@ impl Outcome {
     /// for other things.
     pub fn of_head(status: StatusCode, headers: &HeaderMap) -> Self {
         match status.as_u16() {
+            500 | 502..=504 if headers.contains_key(FAILED_BELOW) => Self::Relayed,
             429 => Self::Overloaded {
                 retry_after: retry_after(headers),
             },
@@ -82,6 +87,18 @@ mod tests {
             (501, Outcome::Refused),
             (503, Outcome::Failure { retry_after }),
             (507, Outcome::Refused),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Outcome::of_head(status, &headers), outcome, "{status}");
+        }
+        headers.insert(FAILED_BELOW, "vector".parse().unwrap());
+        for (status, outcome) in [
+            (200, Outcome::Success),
+            (429, Outcome::Overloaded { retry_after }),
+            (500, Outcome::Relayed),
+            (503, Outcome::Relayed),
+            (504, Outcome::Relayed),
+            (520, Outcome::Failure { retry_after }),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(Outcome::of_head(status, &headers), outcome, "{status}");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
+use touchstone_api::headers::FAILED_BELOW;
 use touchstone_error::{Classify, ErrorKind, chain};
 
 /// Content type of a problem.
@@ -30,6 +31,8 @@ struct Inner {
     code: String,
     detail: String,
     retry_after: Option<Duration>,
+    /// The service behind this one whose failure it is.
+    failed_below: Option<String>,
     log: String,
 }
 
@@ -46,6 +49,7 @@ impl Problem {
             log: detail.clone(),
             detail,
             retry_after: None,
+            failed_below: None,
         }))
     }
 
@@ -137,6 +141,13 @@ impl Problem {
                 .headers_mut()
                 .insert(RETRY_AFTER, seconds.max(1).into());
         }
+        if let Some(service) = &self.0.failed_below
+            && status.is_server_error()
+            && let Ok(service) = HeaderValue::from_str(service)
+        {
+            let name = HeaderName::from_static(FAILED_BELOW);
+            response.headers_mut().insert(name, service);
+        }
         response
     }
 }
@@ -151,6 +162,7 @@ impl<E: Classify + 'static> From<E> for Problem {
             code: error.code().to_owned(),
             detail: error.detail(),
             retry_after: error.retry_after(),
+            failed_below: error.failed_below().map(str::to_owned),
             log: chain(&error as &dyn Error).to_string(),
         }))
     }
@@ -162,5 +174,49 @@ impl IntoResponse for Problem {
         let mut response = self.render("", None);
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no answer")]
+    struct Below(ErrorKind);
+
+    impl Classify for Below {
+        fn kind(&self) -> ErrorKind {
+            self.0
+        }
+
+        fn code(&self) -> &'static str {
+            "sample.below"
+        }
+
+        fn failed_below(&self) -> Option<&str> {
+            Some("vector")
+        }
+    }
+
+    #[test]
+    fn failures_of_the_service_name_the_one_behind_it_whose_they_are() {
+        let told = |problem: Problem| {
+            problem
+                .render("", None)
+                .headers()
+                .get(FAILED_BELOW)
+                .cloned()
+        };
+        for kind in [
+            ErrorKind::Unavailable,
+            ErrorKind::Timeout,
+            ErrorKind::Internal,
+        ] {
+            assert_eq!(told(Below(kind).into()).unwrap(), "vector");
+        }
+        // What the caller did wrong is nobody's failure.
+        assert_eq!(told(Below(ErrorKind::Unprocessable).into()), None);
+        assert_eq!(told(Problem::new(ErrorKind::Unavailable, "x", "y")), None);
     }
 }

@@ -25,6 +25,7 @@ use crate::support::{Mode, PATIENCE, Stack, over_both_transports};
 over_both_transports!(
     a_service_that_fails_is_asked_little_and_comes_back_by_a_probe,
     a_service_that_fails_half_of_the_time_is_not_asked_any_more,
+    a_service_that_passes_on_the_failure_of_another_is_asked_on,
     streams_that_break_off_open_the_breaker,
     what_may_not_be_repeated_is_not,
     a_request_that_may_be_repeated_is_tried_again,
@@ -124,6 +125,30 @@ async fn a_service_that_fails_half_of_the_time_is_not_asked_any_more(mode: Mode)
     }
     // Twenty calls say enough; one more may be under way.
     assert!((20..=21).contains(&auth.calls()), "{}", auth.calls());
+    stack.stop().await;
+}
+
+async fn a_service_that_passes_on_the_failure_of_another_is_asked_on(mode: Mode) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let auth = Router::new().fallback(move || {
+        count.fetch_add(1, Ordering::AcqRel);
+        async {
+            let mut told =
+                Problem::new(ErrorKind::Unavailable, "auth.away", "later").into_response();
+            let below = http::HeaderValue::from_static("document");
+            told.headers_mut().insert("x-failed-below", below);
+            told
+        }
+    });
+    let stack = Stack::start(mode, [("auth", auth)]).await;
+    for number in 1..=30 {
+        let answer = login(&stack).await;
+        assert_eq!(answer.problem(), "503 auth.away");
+        assert_eq!(calls.load(Ordering::Acquire), number);
+        // Who called whom is between the services.
+        assert!(!answer.headers.contains_key("x-failed-below"));
+    }
     stack.stop().await;
 }
 

@@ -125,6 +125,7 @@ async fn without_the_model_service_queries_are_degraded_and_passages_refused() {
     let named = json!({"input": ["кошки"], "kind": "query", "model": "mini"});
     let refused = client.post("/embeddings", &named).await;
     assert_eq!(refused.problem(), "503 embedding.model_unavailable");
+    assert_eq!(refused.headers["x-failed-below"], "model");
     let health: Value = client.get("/health").await.json();
     assert_eq!(
         (&health["status"], &health["details"]["dense"]),

@@ -289,6 +289,7 @@ async fn tells_that_the_search_is_down() {
         .post("/ask", &json!({ "question": QUESTION }))
         .await;
     assert_eq!(answer.problem(), "503 generation.retrieval_failed");
+    assert_eq!(answer.headers["x-failed-below"], "retrieval");
 }
 
 #[tokio::test]

@@ -93,4 +93,6 @@ async fn a_neighbour_that_is_away_is_named() {
     bed.identity.mesh.clear();
     let answer = bed.post(&in_mode(SearchMode::Lexical)).await;
     assert_eq!(answer.problem(), "503 retrieval.embedding_failed");
+    // So that whoever called does not take it for a failure of this service.
+    assert_eq!(answer.headers["x-failed-below"], "embedding");
 }

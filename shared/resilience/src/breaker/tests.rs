@@ -143,18 +143,73 @@ fn slow_starts_open_it_and_soft_refusals_count_for_the_share_only() {
 }
 
 #[test]
-fn probes_that_fail_double_the_time_up_to_thirty_seconds() {
+fn probes_that_fail_double_the_time_up_to_five_seconds() {
     let breaker = exact();
     trip(&breaker, 0);
     let (mut now, mut waits) = (0, Vec::new());
-    for _ in 0..8 {
+    for _ in 0..6 {
         now += micros(breaker.ready_in(at(now))) / MILLI;
         call(&breaker, now, Outcome::FAILURE);
         waits.push(breaker.ready_in(at(now)).as_millis());
     }
+    assert_eq!(waits, [1000, 2000, 4000, 5000, 5000, 5000]);
+}
+
+#[test]
+fn the_longest_time_holds_with_its_variation_and_what_is_asked_for_first_is_kept() {
+    for seed in 0..50 {
+        let breaker = Breaker::new(Config {
+            seed,
+            ..Config::default()
+        });
+        trip(&breaker, 0);
+        let (mut now, mut waits) = (0, Vec::new());
+        for _ in 0..12 {
+            now += micros(breaker.ready_in(at(now))) / MILLI + 1;
+            call(&breaker, now, Outcome::FAILURE);
+            waits.push(breaker.ready_in(at(now)));
+        }
+        let late = &waits[4..];
+        let most = late.iter().max().unwrap();
+        assert!(*most <= Duration::from_millis(5001), "{most:?}");
+        let least = late.iter().min().unwrap();
+        assert!(*least >= Duration::from_millis(1600), "{least:?}");
+        let spread = most.abs_diff(*least);
+        assert!(spread > Duration::from_millis(300), "{waits:?}");
+    }
+    let breaker = Breaker::new(Config {
+        open_for: Duration::from_mins(1),
+        jitter: 0.0,
+        ..Config::default()
+    });
     assert_eq!(
-        waits,
-        [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]
+        trip(&breaker, 0),
+        Some(opened(Reason::FailuresInARow, 60_000))
+    );
+}
+
+#[test]
+fn what_was_passed_on_from_behind_opens_nothing_and_closes_what_is_half_open() {
+    let breaker = exact();
+    for n in 0..100 {
+        assert_eq!(call(&breaker, n, Outcome::Relayed), None);
+    }
+    let counts = breaker.snapshot(at(100));
+    assert_eq!((counts.failed, counts.failures_in_a_row), (0, 0));
+    trip(&breaker, 1000);
+    assert_eq!(
+        call(&breaker, 1500, Outcome::Relayed),
+        Some(Change::Closed),
+        "it is there"
+    );
+    // Nor does it hide failures of the upstream's own.
+    for _ in 0..4 {
+        call(&breaker, 20_000, Outcome::FAILURE);
+        call(&breaker, 20_000, Outcome::Relayed);
+    }
+    assert_eq!(
+        call(&breaker, 20_000, Outcome::FAILURE),
+        Some(opened(Reason::FailuresInARow, 500))
     );
 }
 
@@ -182,15 +237,15 @@ fn retry_after_prolongs_the_open_time_within_reason() {
         retry_after: Some(Duration::from_secs(seconds)),
     };
     for _ in 0..4 {
-        call(&breaker, 0, asks(7));
+        call(&breaker, 0, asks(3));
     }
     assert_eq!(
-        call(&breaker, 0, asks(7)),
-        Some(opened(Reason::FailuresInARow, 7000))
+        call(&breaker, 0, asks(3)),
+        Some(opened(Reason::FailuresInARow, 3000))
     );
     assert_eq!(
-        call(&breaker, 7000, asks(86_400)),
-        Some(opened(Reason::ProbeFailed, 30_000))
+        call(&breaker, 3000, asks(86_400)),
+        Some(opened(Reason::ProbeFailed, 5000))
     );
 }
 
@@ -212,15 +267,42 @@ fn a_probe_that_never_ends_makes_room_for_another() {
     let breaker = exact();
     trip(&breaker, 0);
     let mut hanging = breaker.admit(at(500)).unwrap();
-    assert!(breaker.admit(at(30_499)).is_err());
-    let mut second = breaker.admit(at(30_500)).unwrap();
+    assert!(breaker.admit(at(5_499)).is_err());
+    let mut second = breaker.admit(at(5_500)).unwrap();
     assert!(hanging.is_probe() && second.is_probe());
-    assert_eq!(hanging.report(at(30_600), Outcome::FAILURE), None);
-    assert!(breaker.admit(at(30_700)).is_err(), "the second one decides");
+    assert_eq!(hanging.report(at(5_600), Outcome::FAILURE), None);
+    assert!(breaker.admit(at(5_700)).is_err(), "the second one decides");
     assert_eq!(
-        second.report(at(30_800), Outcome::Success),
+        second.report(at(5_800), Outcome::Success),
         Some(Change::Closed)
     );
+}
+
+#[test]
+fn the_first_probe_that_succeeds_closes_it_however_long_it_took() {
+    let breaker = exact();
+    trip(&breaker, 0);
+    // Every answer takes 12 s: each probe is past being waited for when it comes.
+    let mut probes: Vec<Permit> = [500, 5_500, 10_500]
+        .map(|millis| breaker.admit(at(millis)).unwrap())
+        .into();
+    assert_eq!(
+        probes[0].report(at(12_500), Outcome::Success),
+        Some(Change::Closed)
+    );
+    assert!(!breaker.admit(at(12_500)).unwrap().is_probe());
+    for late in &mut probes[1..] {
+        assert_eq!(late.report(at(23_000), Outcome::FAILURE), None);
+    }
+    assert_eq!(breaker.snapshot(at(23_000)).state, State::Closed);
+
+    // But not one of an earlier time that it was open.
+    trip(&breaker, 30_000);
+    let mut early = breaker.admit(at(31_000)).unwrap();
+    let mut decided = breaker.admit(at(36_000)).unwrap();
+    decided.report(at(36_100), Outcome::FAILURE);
+    assert_eq!(early.report(at(36_200), Outcome::Success), None);
+    assert_eq!(breaker.snapshot(at(36_200)).state, State::Open);
 }
 
 #[test]

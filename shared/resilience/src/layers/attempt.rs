@@ -120,7 +120,7 @@ impl Attempt {
         let now = self.upstream.now();
         if matches!(
             outcome,
-            Outcome::Failure { .. } | Outcome::Overloaded { .. }
+            Outcome::Failure { .. } | Outcome::Overloaded { .. } | Outcome::Relayed
         ) {
             self.instance.load.fail(now);
         }

@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
+use touchstone_api::headers::FAILED_BELOW;
 use tower::Service;
 
 use places::{Entry, Waiting};
@@ -205,6 +206,8 @@ fn hold<R: Body>(response: Response<R>, place: Option<Place>) -> Response<Held<R
     let retried = response.extensions().get::<Attempts>();
     let was_retried = retried.is_some_and(|attempts| attempts.0 > 1);
     let sample = match response.status() {
+        // How much another service can take says nothing of this one.
+        _ if response.headers().contains_key(FAILED_BELOW) => Some(Sample::Nothing),
         StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::TOO_MANY_REQUESTS
         | StatusCode::GATEWAY_TIMEOUT => Some(Sample::Refused),

@@ -24,6 +24,8 @@ struct World {
     busy: BinaryHeap<Reverse<(u64, u64, u32, bool)>>,
     waiting: VecDeque<(u64, u32)>,
     working: usize,
+    /// Nothing that is worked on ends before.
+    frozen_until: u64,
 }
 
 #[derive(Default, Debug)]
@@ -54,6 +56,7 @@ impl World {
             busy: BinaryHeap::new(),
             waiting: VecDeque::new(),
             working: 0,
+            frozen_until: 0,
         }
     }
 
@@ -68,8 +71,18 @@ impl World {
 
     fn begin(&mut self, arrival: u64, in_flight: u32) {
         self.working += 1;
-        let end = self.now + self.service();
+        let end = self.now.max(self.frozen_until) + self.service();
         self.busy.push(Reverse((end, arrival, in_flight, false)));
+    }
+
+    /// Stands still for so long, while demand goes on.
+    fn freeze(&mut self, seconds: u64) {
+        self.frozen_until = self.now + seconds * SECOND;
+        let later = |Reverse(call): Reverse<(u64, u64, u32, bool)>| {
+            Reverse((call.0 + seconds * SECOND, call.1, call.2, call.3))
+        };
+        self.busy = self.busy.drain().map(later).collect();
+        self.run(seconds);
     }
 
     fn run(&mut self, seconds: u64) -> Seen {
@@ -192,6 +205,21 @@ proptest! {
         let after = world.limit.snapshot();
         prop_assert!(after.usual_ms.unwrap() > usual * 0.8, "{usual} ms, then {after:?}");
         prop_assert!(after.limit >= 20, "{after:?}");
+    }
+
+    /// As much demand as there is capacity: whatever the limit makes of the standstill costs answers.
+    #[test]
+    fn an_upstream_that_stood_still_is_given_all_of_its_work_again_within_three_seconds(seed: u64) {
+        let mut world = World::new(seed);
+        world.overload = 1.0;
+        world.run(20);
+        for _ in 0..3 {
+            world.freeze(5);
+            world.run(3);
+            let seen = world.run(5);
+            let goodput = seen.good as f64 / 5.0 / world.capacity_per_second();
+            prop_assert!(goodput >= 0.85, "goodput {goodput}, {:?}", world.limit.snapshot());
+        }
     }
 
     #[test]

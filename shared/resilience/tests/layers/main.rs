@@ -3,6 +3,7 @@
 
 mod balancing;
 mod capacity;
+mod chain;
 mod connections;
 mod deadlines;
 mod hedging;
