@@ -176,7 +176,9 @@ fn ask(site: &Site, specs: Vec<Spec>) -> Result<Vec<Shown>, Refusal> {
     })
 }
 
-/// To the instances of another service; one answer, and none unless all of them agree.
+/// To the instances of another service. The answer of the only one as it is; of several, what each of
+/// them said, with the worst status. When one cannot be reached that is said, and the others did what
+/// they were asked for.
 async fn hand_on(
     relay: Option<Relay>,
     service: &str,

@@ -43,7 +43,7 @@ pub(crate) enum Before {
 #[derive(Default)]
 pub(crate) struct After {
     hits: Vec<Hit>,
-    memory: Option<Vec<u8>>,
+    memory: Vec<Vec<u8>>,
 }
 
 /// An answer, or none.
@@ -63,7 +63,9 @@ pub(crate) async fn before(hits: Vec<Hit>, target: &Target) -> Before {
             }
             Kind::Hang => hit.over().await,
             Kind::Cpu => burn(hit.spec.time(BURN)).await,
-            Kind::Memory => after.memory = Some(hold(hit.spec.bytes.unwrap_or(HOLD_BYTES))),
+            Kind::Memory => after
+                .memory
+                .push(hold(hit.spec.bytes.unwrap_or(HOLD_BYTES))),
             Kind::Error | Kind::RateLimit | Kind::TokenStorm => {
                 let mut answer = problem(hit, target);
                 stamp(&mut answer, &hits);
@@ -120,8 +122,8 @@ impl After {
                 _ => {}
             }
         }
-        if let Some(memory) = self.memory {
-            response = response.map(|body| Struck::hold(body, memory));
+        if !self.memory.is_empty() {
+            response = response.map(|body| Struck::hold(body, self.memory));
         }
         stamp(&mut response, &self.hits);
         Done::Answer(response)

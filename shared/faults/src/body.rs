@@ -39,7 +39,7 @@ enum Mode {
     /// One bit is turned.
     Corrupt { word: u64, done: bool },
     /// Memory that is in use as long as the body is.
-    Hold(#[expect(dead_code, reason = "it is held, and no more")] Vec<u8>),
+    Hold(#[expect(dead_code, reason = "it is held, and no more")] Vec<Vec<u8>>),
 }
 
 /// A body that a fault has struck.
@@ -74,7 +74,7 @@ impl Struck {
         Body::new(Self { inner, mode })
     }
 
-    pub fn hold(inner: Body, memory: Vec<u8>) -> Body {
+    pub fn hold(inner: Body, memory: Vec<Vec<u8>>) -> Body {
         let mode = Mode::Hold(memory);
         Body::new(Self { inner, mode })
     }

@@ -23,16 +23,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Takes both headers out of a request. Without the key they are worth nothing.
+    /// Takes both headers out of a request, so that the key gets no further than it must. Without the
+    /// key they are worth nothing.
     pub fn take(headers: &mut HeaderMap, plane: &Plane) -> Result<Option<Self>, String> {
-        let Some(raw) = headers.remove(FAULT) else {
-            return Ok(None);
-        };
         let known = plane.knows(headers);
         headers.remove(KEY);
-        if !known {
+        let Some(raw) = headers.remove(FAULT).filter(|_| known) else {
             return Ok(None);
-        }
+        };
         let text = raw.to_str().map_err(|_| "the header is no text")?;
         let (spec, at) = Spec::of_header(text)?;
         let spec = Arc::new(spec);

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Target;
+
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -145,6 +147,11 @@ impl Kind {
     /// Whether requests to a server can have it.
     pub const fn is_of_servers(self) -> bool {
         !matches!(self, Self::Refuse)
+    }
+
+    /// Whether it means anything to this request: a storm strikes those who show a token.
+    pub(crate) const fn may_strike(self, target: &Target) -> bool {
+        !matches!(self, Self::TokenStorm) || target.has_token
     }
 
     /// The parameters that it reads.

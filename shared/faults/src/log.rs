@@ -71,7 +71,8 @@ impl Log {
 
     pub fn page(&self, after: u64, limit: usize) -> Page {
         let oldest = self.next - self.strikes.len() as u64;
-        let begin = (after + 1).max(oldest);
+        let first = after.saturating_add(1);
+        let begin = first.max(oldest);
         let skipped = usize::try_from(begin - oldest).unwrap_or(usize::MAX);
         let strikes: Vec<_> = self
             .strikes
@@ -84,7 +85,7 @@ impl Log {
             next: strikes.last().map_or(after, |last| last.seq),
             strikes,
             total: self.next - 1,
-            forgotten: begin - (after + 1),
+            forgotten: begin - first,
         }
     }
 }
@@ -121,6 +122,9 @@ mod tests {
         assert_eq!((seqs(&second), second.forgotten), (vec![6], 0));
         let last = log.page(second.next, 3);
         assert_eq!((seqs(&last), last.next), (vec![], 6));
-        assert_eq!(log.page(9, 3).strikes, vec![], "beyond the end is nothing");
+        for beyond in [9, u64::MAX] {
+            let page = log.page(beyond, 3);
+            assert_eq!((seqs(&page), page.next), (vec![], beyond));
+        }
     }
 }

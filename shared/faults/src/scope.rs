@@ -85,6 +85,7 @@ impl Scope {
         let spec = &asked.spec;
         let is_it = spec.kind.point() == point
             && spec.side == side
+            && spec.kind.may_strike(target)
             && spec.callee.as_deref().is_none_or(|own| Some(own) == callee)
             && self.is_asked_here(asked);
         is_it.then(|| self.0.site.hit_by_header(spec, target))

@@ -107,16 +107,16 @@ impl Site {
             live.push(Arc::clone(&fault));
             asked.push(fault);
         }
-        let surplus = asked.len().saturating_sub(REMEMBERED);
-        asked.drain(..surplus);
+        forget(&mut asked, REMEMBERED);
         self.faults.store(Arc::new(live));
         Ok(shown)
     }
 
-    /// Takes one back, or all; how many were there.
+    /// Takes one back, or all; how many of them waited or struck.
     pub fn clear(&self, id: Option<u64>) -> usize {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let meant = asked
+        let meant = living(&asked);
+        let meant = meant
             .iter()
             .filter(|fault| id.is_none_or(|id| fault.id == id));
         let count = meant.inspect(|fault| fault.clear()).count();
@@ -155,7 +155,7 @@ impl Site {
                     .callee
                     .as_deref()
                     .is_none_or(|own| Some(own) == callee)
-                && (fault.spec.kind != Kind::TokenStorm || target.has_token)
+                && fault.spec.kind.may_strike(target)
                 && fault.matches(&target.method, &target.path)
         });
         struck
@@ -231,9 +231,22 @@ impl Site {
     }
 }
 
+fn lives(fault: &Fault) -> bool {
+    matches!(fault.state(), State::Waiting | State::Active)
+}
+
 fn living(asked: &[Arc<Fault>]) -> Vec<Arc<Fault>> {
-    let lives = |fault: &&Arc<Fault>| matches!(fault.state(), State::Waiting | State::Active);
-    asked.iter().filter(lives).cloned().collect()
+    asked.iter().filter(|fault| lives(fault)).cloned().collect()
+}
+
+/// Forgets the oldest of those that are over: whoever forgot one that strikes could not end it.
+fn forget(asked: &mut Vec<Arc<Fault>>, room: usize) {
+    let mut surplus = asked.len().saturating_sub(room);
+    asked.retain(|fault| {
+        let goes = surplus > 0 && !lives(fault);
+        surplus -= usize::from(goes);
+        !goes
+    });
 }
 
 /// A fault that strikes something.
@@ -267,5 +280,55 @@ impl Hit {
     /// Waits so long, or until the fault is over.
     pub async fn wait(&self, time: Duration) {
         let _ = tokio::time::timeout(time, self.over()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use touchstone_types::SystemClock;
+
+    use super::*;
+
+    fn site() -> Site {
+        let (clock, began) = (Arc::new(SystemClock), Instant::now());
+        Site::new("sample", 1, began, 10, clock, &Metrics::new())
+    }
+
+    fn lasting(for_ms: Option<u64>) -> Spec {
+        Spec {
+            for_ms,
+            ..Spec::new(Kind::Delay)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_that_strikes_is_never_forgotten() {
+        let site = site();
+        let first = site.ask(vec![lasting(None)]).unwrap()[0].id;
+        let rounds = REMEMBERED.div_ceil(MOST - 1) + 1;
+        for _ in 0..rounds {
+            site.ask(vec![lasting(Some(5)); MOST - 1]).unwrap();
+            assert_eq!(site.ask(vec![lasting(None)]), Err(TooMany));
+            tokio::time::advance(Duration::from_millis(5)).await;
+        }
+        let shown = site.show();
+        assert_eq!((shown.len(), shown[0].id), (REMEMBERED, first));
+        let target = Target::of(&http::Request::new(()));
+        assert_eq!(site.hits(Side::Server, None, &target).len(), 1);
+        // Of all that are remembered only this one was there to be taken back.
+        assert_eq!(site.clear(None), 1);
+        assert!(site.hits(Side::Server, None, &target).is_empty());
+        assert_eq!(site.show()[0].state, State::Cleared);
+        assert_eq!(site.clear(None), 0);
+    }
+
+    #[tokio::test]
+    async fn the_numbers_of_faults_go_on() {
+        let site = site();
+        let one = site.ask(vec![lasting(None); 2]).unwrap();
+        assert_eq!(site.clear(Some(one[0].id)), 1);
+        let other = site.ask(vec![lasting(None)]).unwrap();
+        assert_eq!([one[0].id, one[1].id, other[0].id], [1, 2, 3]);
+        assert_eq!(site.clear(None), 2);
     }
 }

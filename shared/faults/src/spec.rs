@@ -207,14 +207,18 @@ impl Spec {
             let (name, value) = part
                 .split_once('=')
                 .ok_or_else(|| format!("`{part}` is not `name=value`"))?;
+            let (name, value) = (name.trim(), value.trim());
             let wrong = |_| format!("`{value}` is no value of `{name}`");
-            match name.trim() {
+            match name {
                 "at" => at = Some(value.to_owned()),
                 "callee" => {
                     spec.callee = Some(value.to_owned());
                     spec.side = Side::Client;
                 }
-                "side" if value == "client" => spec.side = Side::Client,
+                "side" => {
+                    let side = serde_json::from_value(value.into());
+                    spec.side = side.map_err(|_| format!("`{value}` is no value of `{name}`"))?;
+                }
                 "ms" => spec.ms = Some(value.parse().map_err(wrong)?),
                 "jitter_ms" => spec.jitter_ms = Some(value.parse().map_err(wrong)?),
                 "bytes" => spec.bytes = Some(value.parse().map_err(wrong)?),
@@ -253,6 +257,9 @@ mod tests {
         assert_eq!(at.as_deref(), Some("document"));
         let (spec, _) = Spec::of_header("refuse;callee=vector").unwrap();
         assert_eq!(spec.side, Side::Client);
+        let (spec, at) = Spec::of_header(" hang ;side = server; at = vector ").unwrap();
+        assert_eq!((spec.kind, spec.side), (Kind::Hang, Side::Server));
+        assert_eq!(at.as_deref(), Some("vector"));
     }
 
     #[test]
@@ -267,6 +274,7 @@ mod tests {
             ("refuse", "only calls"),
             ("lose_event", "strikes events"),
             ("delay;share=0.5", "no `share`"),
+            ("delay;side=both", "`both` is no value of `side`"),
             ("cpu;side=client", "calls cannot"),
         ] {
             let error = Spec::of_header(text).unwrap_err();

@@ -1,6 +1,7 @@
 //! The plane around a router: what it strikes, what it counts, and who may ask.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
+mod deep;
 mod memory;
 mod plane;
 
