@@ -151,6 +151,31 @@ async fn a_slow_group_pauses_reading_and_keeps_its_partitions() {
 }
 
 #[tokio::test]
+async fn what_is_published_while_a_group_holds_back_is_counted_as_lag() {
+    let Some(server) = kafka().await else { return };
+    let mut options = apart(server.url());
+    options.capacity = 10;
+    let bus = KafkaBus::new(options).unwrap();
+    let mut slow = bus.subscribe("t", "g").await.unwrap();
+    until("no partitions", &bus, |state| {
+        state.groups[0].partitions == 4
+    })
+    .await;
+    // The first of these fill the group's room, and nothing is taken: it reads no more. A fetch may have
+    // been under way, so that the next ones are known by it, and no later ones can be.
+    for published in [100, 200, 300, 400] {
+        publish(&bus, published - 100..published).await;
+        until("not counted", &bus, |state| {
+            state.groups[0].lag == u64::from(published)
+        })
+        .await;
+    }
+    let seen = collect(&mut slow, 400).await;
+    assert!(seen.iter().all(|&times| times == 1), "{seen:?}");
+    until("lag stays", &bus, |state| state.groups[0].lag == 0).await;
+}
+
+#[tokio::test]
 async fn without_a_broker_it_starts_fails_in_time_and_catches_up() {
     let Some(server) = Exclusive::kafka().await else {
         return;
