@@ -262,3 +262,6 @@ pub(super) fn compared(
         DONE
     })
 }
+
+#[cfg(test)]
+mod tests;

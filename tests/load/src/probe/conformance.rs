@@ -161,6 +161,8 @@ async fn external(command: &str, probe: Probe, url: &str, pace: Pace) -> Result<
         std::process::id(),
         probe.name()
     ));
+    // What an earlier process of this number left is no report of this tool.
+    let _ = std::fs::remove_file(&file);
     let command = command
         .replace("{url}", &format!("{url}/{}", probe.name()))
         .replace("{rate}", &asked.rate.to_string())

@@ -81,16 +81,11 @@ impl Server {
             buffer.drain(..length);
             let done = match Probe::find(path.trim_start_matches('/')) {
                 Some(probe) => self.answer(&mut stream, probe, arrived, stays).await,
+                // Where redirections lead, and whoever looks whether anybody is there.
                 None => {
-                    let plain = if path.starts_with("/redirected") {
-                        Probe::Close
-                    } else {
-                        Probe::Steady
-                    };
                     let reply = Reply {
                         before_head: Duration::ZERO,
-                        end: End::Keep,
-                        ..plain.reply(0)
+                        ..Probe::Steady.reply(0)
                     };
                     write(&mut stream, &reply, None, stays).await
                 }

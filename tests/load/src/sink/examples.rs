@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::junit::escaped;
+use super::table;
 use crate::objectives::milliseconds;
 use crate::report::Report;
 
@@ -11,10 +12,8 @@ pub(super) fn slowest(body: &mut String, report: &Report) {
     if report.slowest.is_empty() {
         return;
     }
-    body.push_str(
-        "<h2>The slowest answers</h2><div class=\"scroll\"><table><tr><th>request</th><th>ended at</th>\
-         <th>took</th><th>trace</th></tr>",
-    );
+    let columns = ["request", "ended at", "took", "trace"];
+    table::headed(body, "The slowest answers", &columns);
     for slow in &report.slowest {
         // Writing to a string cannot fail.
         let _ = write!(
@@ -26,5 +25,5 @@ pub(super) fn slowest(body: &mut String, report: &Report) {
             escaped(&slow.name),
         );
     }
-    body.push_str("</table></div>");
+    table::end(body);
 }

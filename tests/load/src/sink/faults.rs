@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::chart::Band;
 use super::junit::escaped;
+use super::table;
 use crate::report::Report;
 
 /// Faults as they stand behind the lines of a chart.
@@ -21,10 +22,17 @@ pub(super) fn faults(body: &mut String, report: &Report) {
     if report.faults.is_empty() {
         return;
     }
-    body.push_str(
-        "<h2>Faults</h2><div class=\"scroll\"><table><tr><th>fault</th><th>from, to</th><th>first after</th>\
-         <th>struck</th><th>of</th><th>share</th><th>asked for</th><th>on the time line</th></tr>",
-    );
+    let columns = [
+        "fault",
+        "from, to",
+        "first after",
+        "struck",
+        "of",
+        "share",
+        "asked for",
+        "on the time line",
+    ];
+    table::headed(body, "Faults", &columns);
     let seconds = report.seconds.max(1.0);
     let place = |at: f64| (at / seconds).clamp(0.0, 1.0) * 100.0;
     for fault in &report.faults {
@@ -57,5 +65,5 @@ pub(super) fn faults(body: &mut String, report: &Report) {
             first.1,
         );
     }
-    body.push_str("</table></div>");
+    table::end(body);
 }

@@ -7,6 +7,7 @@ use super::chart::{Band, Chart, Line, number};
 use super::examples::slowest;
 use super::faults::{faults, marks};
 use super::junit::escaped;
+use super::table;
 use crate::measure::Measure;
 use crate::objectives::milliseconds;
 use crate::report::{Report, Row, SecondRow};
@@ -98,9 +99,7 @@ fn head(body: &mut String, report: &Report) {
 }
 
 fn objectives(body: &mut String, report: &Report) {
-    body.push_str(
-        "<h2>Objectives</h2><div class=\"scroll\"><table><tr><th>objective</th><th>measured</th><th></th></tr>",
-    );
+    table::headed(body, "Objectives", &["objective", "measured", ""]);
     for judged in &report.objectives {
         let (class, word) = if judged.holds {
             ("yes", "met")
@@ -114,7 +113,7 @@ fn objectives(body: &mut String, report: &Report) {
             escaped(&judged.measured)
         );
     }
-    body.push_str("</table></div>");
+    table::end(body);
 }
 
 fn charts(report: &Report) -> Vec<Chart> {
@@ -194,10 +193,10 @@ fn charts(report: &Report) -> Vec<Chart> {
 }
 
 fn requests(body: &mut String, report: &Report) {
-    body.push_str(
-        "<h2>Requests</h2><div class=\"scroll\"><table><tr><th>request</th><th>count</th><th>errors</th>\
-         <th>shed</th><th>good/s</th><th>p50</th><th>p90</th><th>p95</th><th>p99</th><th>p99.9</th><th>max</th></tr>",
-    );
+    let columns = [
+        "request", "count", "errors", "shed", "good/s", "p50", "p90", "p95", "p99", "p99.9", "max",
+    ];
+    table::headed(body, "Requests", &columns);
     let several = report.phases.len() > 1;
     for row in &report.rows {
         let name = if several {
@@ -213,7 +212,7 @@ fn requests(body: &mut String, report: &Report) {
         }
     }
     request(body, "all", &report.total);
-    body.push_str("</table></div>");
+    table::end(body);
 }
 
 fn request(body: &mut String, name: &str, row: &Row) {
@@ -242,10 +241,8 @@ fn request(body: &mut String, name: &str, row: &Row) {
 }
 
 fn measures(body: &mut String, report: &Report) {
-    body.push_str(
-        "<h2>Where the time goes</h2><div class=\"scroll\"><table><tr><th>from – to</th><th>count</th>\
-         <th>mean</th><th>p50</th><th>p95</th><th>p99</th><th>max</th></tr>",
-    );
+    let columns = ["from – to", "count", "mean", "p50", "p95", "p99", "max"];
+    table::headed(body, "Where the time goes", &columns);
     let names = [
         (Measure::Total, "intended begin – end"),
         (Measure::Service, "actual begin – end"),
@@ -266,7 +263,7 @@ fn measures(body: &mut String, report: &Report) {
         }
         body.push_str("</tr>");
     }
-    body.push_str("</table></div>");
+    table::end(body);
 }
 
 /// Stages that a service is shown with at most.
@@ -286,9 +283,7 @@ fn services(body: &mut String, report: &Report) {
             share * 100.0
         );
     }
-    body.push_str(
-        "<div class=\"scroll\"><table><tr><th>stage</th><th>count</th><th>mean</th><th>together</th></tr>",
-    );
+    table::begin(body, &["stage", "count", "mean", "together"]);
     for service in &report.services {
         for stage in service.stages.iter().take(STAGES) {
             let _ = write!(
@@ -302,7 +297,7 @@ fn services(body: &mut String, report: &Report) {
             );
         }
     }
-    body.push_str("</table></div>");
+    table::end(body);
     let levels = || {
         report
             .services
@@ -312,9 +307,7 @@ fn services(body: &mut String, report: &Report) {
     if levels().next().is_none() {
         return;
     }
-    body.push_str(
-        "<h2>Pools and queues</h2><div class=\"scroll\"><table><tr><th>level</th><th>mean</th><th>most</th></tr>",
-    );
+    table::headed(body, "Pools and queues", &["level", "mean", "most"]);
     for (service, level) in levels() {
         let _ = write!(
             body,
@@ -325,7 +318,7 @@ fn services(body: &mut String, report: &Report) {
             number(level.most)
         );
     }
-    body.push_str("</table></div>");
+    table::end(body);
 }
 
 fn circumstances(body: &mut String, report: &Report) {
@@ -380,7 +373,7 @@ fn circumstances(body: &mut String, report: &Report) {
             process.descriptors
         );
     }
-    body.push_str("</table></div>");
+    table::end(body);
     slowest(body, report);
     if !report.examples.is_empty() {
         let _ = write!(

@@ -9,6 +9,7 @@ mod junit;
 mod k6;
 mod live;
 mod prometheus;
+mod table;
 mod terminal;
 #[cfg(test)]
 mod tests;
