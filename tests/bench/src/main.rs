@@ -3,6 +3,7 @@
 //! Build first (`cargo build --release`), then `cargo run --release -p touchstone-bench`.
 
 mod answers;
+mod only;
 mod quality;
 mod real;
 mod system;
@@ -12,7 +13,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use only::Only;
 use table::Table;
+
+/// What can be measured, in its order.
+const PARTS: [&str; 10] = [
+    "quality",
+    "gate",
+    "dense",
+    "relay",
+    "start",
+    "load",
+    "distributed",
+    "recovery",
+    "failures",
+    "users",
+];
+/// Those that start the stack's binary.
+const OF_PROCESSES: [&str; 6] = [
+    "start",
+    "load",
+    "distributed",
+    "recovery",
+    "failures",
+    "users",
+];
 
 /// Measures this machine's build of the stack against its goals.
 #[derive(Debug, Parser)]
@@ -29,9 +55,11 @@ struct Args {
     /// Chunks in the index for ingest and search on real servers
     #[arg(long, default_value_t = 20_000)]
     real_chunks: usize,
-    /// Only these areas: quality, gate, dense, start, load, relay, distributed, recovery, failures, users
-    #[arg(long, value_name = "AREA")]
-    only: Vec<String>,
+    #[command(flatten)]
+    only: Only,
+    /// Of the failures, only those of these services and servers, e.g. retrieval,qdrant
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    failures_of: Vec<String>,
     /// Where the report of the thousand users is written
     #[arg(long, default_value = "load-reports", value_name = "DIR")]
     reports: PathBuf,
@@ -40,39 +68,24 @@ struct Args {
     binary: Option<PathBuf>,
 }
 
-impl Args {
-    fn wants(&self, area: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == area)
-    }
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    args.only.check(&PARTS)?;
     let mut table = Table::default();
-    if args.wants("quality") {
+    if args.only.wants("quality") {
         quality::lexical(&args.dataset, &mut table).await?;
     }
-    if args.wants("gate") {
+    if args.only.wants("gate") {
         answers::gate(&args.dataset, &mut table)?;
     }
-    if args.wants("dense") {
+    if args.only.wants("dense") {
         quality::dense(&args.dataset, args.models.as_deref(), &mut table).await?;
     }
-    if args.wants("relay") {
+    if args.only.wants("relay") {
         real::relay::run(&mut table).await?;
     }
-    if [
-        "start",
-        "load",
-        "distributed",
-        "recovery",
-        "failures",
-        "users",
-    ]
-    .iter()
-    .any(|area| args.wants(area))
-    {
+    if OF_PROCESSES.iter().any(|part| args.only.wants(part)) {
         let binary = system::binary(args.binary.clone())?;
         processes(&args, &binary, &mut table).await?;
     }
@@ -82,22 +95,22 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 /// What is measured on the stack's binary.
 async fn processes(args: &Args, binary: &Path, table: &mut Table) -> anyhow::Result<()> {
-    if args.wants("start") {
+    if args.only.wants("start") {
         system::start::run(binary, table).await?;
     }
-    if args.wants("load") {
+    if args.only.wants("load") {
         system::load::run(binary, args.chunks, table).await?;
     }
-    if args.wants("distributed") {
+    if args.only.wants("distributed") {
         real::load(binary, args.real_chunks, table).await?;
     }
-    if args.wants("recovery") {
+    if args.only.wants("recovery") {
         real::recovery(binary, table).await?;
     }
-    if args.wants("failures") {
-        real::failures(binary, table).await?;
+    if args.only.wants("failures") {
+        real::failures(binary, &args.failures_of, table).await?;
     }
-    if args.wants("users") {
+    if args.only.wants("users") {
         real::users(binary, &args.reports, table).await?;
     }
     Ok(())

@@ -5,6 +5,9 @@ mod gateway;
 mod load;
 mod machine;
 mod mock;
+// One form for all benchmarks.
+#[path = "../../src/only.rs"]
+mod only;
 mod peers;
 mod report;
 mod rows;
@@ -14,6 +17,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use only::Only;
+
+/// Rows of the README.
+const ROWS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 /// The allocator of the `touchstone` binary.
 #[global_allocator]
@@ -38,9 +46,9 @@ enum Role {
 /// What is measured, and how long.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Only these rows (their numbers in the README)
-    #[arg(long, value_name = "ROW", value_parser = clap::value_parser!(u8).range(1..=8))]
-    only: Vec<u8>,
+    /// By the numbers of the README.
+    #[command(flatten)]
+    only: Only,
     /// Short rounds: to see that it runs, not to compare
     #[arg(long)]
     quick: bool,
@@ -66,6 +74,7 @@ fn main() -> anyhow::Result<ExitCode> {
             runtime.block_on(gateway::run(&role))?;
         }
         None => {
+            cli.args.only.check(&ROWS)?;
             machine::stay_on_load_core()?;
             rlimit::increase_nofile_limit(rows::DESCRIPTORS)?;
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -2,6 +2,9 @@
 
 mod child;
 mod known;
+// One form for all benchmarks.
+#[path = "../../src/only.rs"]
+mod only;
 mod recorded;
 mod rows;
 mod server;
@@ -11,10 +14,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use only::Only;
 use tokio_util::sync::CancellationToken;
 use touchstone_load::runner::{self, Options};
 use touchstone_load::scenario::{Overrides, Prepared, Scenario};
 use touchstone_load::steps::Registry;
+
+/// Rows of the README.
+const ROWS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 /// The allocator of the `touchstone` binary.
 #[global_allocator]
@@ -56,9 +63,9 @@ enum Role {
 /// What is measured, and how long.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only these rows (their numbers in the README)
-    #[arg(long, value_name = "ROW", value_parser = clap::value_parser!(u8).range(1..=8))]
-    only: Vec<u8>,
+    /// By the numbers of the README.
+    #[command(flatten)]
+    only: Only,
     /// Short: to see that it runs, not to tell
     #[arg(long)]
     quick: bool,
@@ -86,7 +93,10 @@ fn main() -> anyhow::Result<ExitCode> {
             Some(Role::Serve) => server::serve().await?,
             Some(Role::Record { runs, file }) => recorded::record(*runs, file).await?,
             Some(Role::Generate { url, path, load }) => generate(url, path, load).await?,
-            None => return Box::pin(rows::all(&cli.args)).await,
+            None => {
+                cli.args.only.check(&ROWS)?;
+                return Box::pin(rows::all(&cli.args)).await;
+            }
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -25,7 +25,7 @@ pub(crate) struct Row {
 
 /// Measures what is wanted and prints the table.
 pub(crate) async fn all(args: &Args) -> anyhow::Result<ExitCode> {
-    let is_wanted = |number: u8| args.only.is_empty() || args.only.contains(&number);
+    let is_wanted = |number: u8| args.only.wants(&number.to_string());
     let mut rows = Vec::new();
     if is_wanted(1) {
         freeze(args, &mut rows).await?;

@@ -25,6 +25,8 @@ const QUEUES: [&str; 3] = [
 ];
 /// Longest wait for a service to get ready.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Longest wait for the metrics of a service.
+const METRICS: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 const SERVICE_KEY: &str = "a secret of the services of the benchmark";
@@ -188,8 +190,17 @@ impl Deployment {
 
     /// What the gateway tells operators of itself.
     pub async fn metrics(&self) -> anyhow::Result<String> {
-        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
-        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        self.metrics_of(Service::Gateway).await
+    }
+
+    /// What a service tells operators of itself; the gateway tells it at a port of theirs.
+    pub async fn metrics_of(&self, service: Service) -> anyhow::Result<String> {
+        let port = match service {
+            Service::Gateway => self.admin,
+            other => self.ports[&other],
+        };
+        let url = format!("http://127.0.0.1:{port}/metrics");
+        let http = reqwest::Client::builder().timeout(METRICS).build()?;
         let answer = http.get(url).send().await?.error_for_status()?;
         Ok(answer.text().await?)
     }

@@ -1,201 +1,29 @@
 //! Each service and each backend stopped, frozen and slowed down in turn, under load: what clients are
 //! told meanwhile, how soon everything goes on, and whether anything is lost that was accepted.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod clients;
+
+use std::fmt::Write;
+use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use reqwest::Method;
 use touchstone_stack::Service;
-use touchstone_test_services::Exclusive;
 
+use self::clients::{Clients, KINDS, Seen};
 use super::deployment::{Deployment, Servers};
-use super::recovery::{self, found};
+use super::recovery::{self, Moments};
+use super::strike::{How, Target};
 use crate::system::Session;
 use crate::table::{Goal, Table};
 
 /// How long something is away.
 const AWAY: Duration = Duration::from_secs(5);
-/// What is slow works so long, and stands still so long, over and over.
-const WORKS: Duration = Duration::from_millis(20);
-const STANDS: Duration = Duration::from_millis(180);
-/// A client of these gives up then; no service may take as long to say what is wrong.
-const ANSWER: Duration = Duration::from_secs(65);
-/// Clients of each kind of request: some hang at what is frozen while others go on.
-const CLIENTS: usize = 3;
-const PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait until everything goes on, after which the measurement fails.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// What is struck.
-enum Target<'a> {
-    Service(Service),
-    Server(&'a Exclusive),
-}
-
-/// How.
-#[derive(Clone, Copy, Debug)]
-enum How {
-    /// SIGKILL, and a start after a while.
-    Stopped,
-    /// SIGSTOP, and SIGCONT after a while.
-    Frozen,
-    /// A tenth of the time to work.
-    Slow,
-}
-
-impl Target<'_> {
-    fn name(&self) -> String {
-        match self {
-            Self::Service(service) => service.to_string(),
-            Self::Server(server) => server.kind().to_string(),
-        }
-    }
-
-    async fn pause(&self, deployment: &Deployment) -> anyhow::Result<()> {
-        match self {
-            Self::Service(service) => deployment.signal(*service, "-STOP").await?,
-            Self::Server(server) => server.freeze().await,
-        }
-        Ok(())
-    }
-
-    async fn go_on(&self, deployment: &Deployment) -> anyhow::Result<()> {
-        match self {
-            Self::Service(service) => deployment.signal(*service, "-CONT").await?,
-            Self::Server(server) => server.thaw().await,
-        }
-        Ok(())
-    }
-
-    /// Brings it about and ends it.
-    async fn strike(&self, how: How, deployment: &mut Deployment) -> anyhow::Result<()> {
-        match (how, self) {
-            (How::Stopped, Self::Service(service)) => {
-                deployment.kill(*service).await?;
-                tokio::time::sleep(AWAY).await;
-                deployment.spawn(*service)?;
-            }
-            (How::Stopped, Self::Server(server)) => {
-                server.kill().await;
-                tokio::time::sleep(AWAY).await;
-                server.restart().await;
-            }
-            (How::Frozen, _) => {
-                self.pause(deployment).await?;
-                tokio::time::sleep(AWAY).await;
-                self.go_on(deployment).await?;
-            }
-            (How::Slow, _) => {
-                let began = Instant::now();
-                while began.elapsed() < AWAY {
-                    self.pause(deployment).await?;
-                    tokio::time::sleep(STANDS).await;
-                    self.go_on(deployment).await?;
-                    tokio::time::sleep(WORKS).await;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What became of requests.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    good: u64,
-    /// Good, and told to be less than usual.
-    degraded: u64,
-    /// Errors with a code.
-    typed: BTreeMap<String, u64>,
-    /// Errors without one.
-    untyped: BTreeMap<String, u64>,
-    /// No answer at all: the gateway itself was away.
-    nothing: u64,
-    /// The longest time until an error was told.
-    slowest_error: Duration,
-    /// When each kind of request was last answered well.
-    last_good: BTreeMap<&'static str, Instant>,
-    /// Documents that were accepted, and their text.
-    accepted: Vec<(String, String)>,
-}
-
-type Shared = Arc<Mutex<Seen>>;
-
-fn seen(shared: &Shared) -> std::sync::MutexGuard<'_, Seen> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-const KINDS: [&str; 5] = ["list", "search", "ask", "me", "upload"];
-
-/// Asks for ever, until it is over; every answer is looked at.
-async fn client(
-    user: Session,
-    kind: &'static str,
-    number: usize,
-    shared: Shared,
-    over: Arc<AtomicBool>,
-) {
-    let mut turn = 0;
-    while !over.load(Ordering::Relaxed) {
-        turn += 1;
-        let text = format!("Client {number} puts item {turn} on the shelf of the failing.");
-        let request = match kind {
-            "list" => user.request(Method::GET, "/documents?limit=5"),
-            "search" => {
-                let query = json!({"query": "shelf", "limit": 3});
-                user.request(Method::POST, "/search").json(&query)
-            }
-            "ask" => {
-                let question = json!({"question": format!("Where is item {turn}?")});
-                user.request(Method::POST, "/ask").json(&question)
-            }
-            "me" => user.request(Method::GET, "/auth/me"),
-            _ => {
-                let body = json!({"filename": format!("{number}-{turn}.txt"), "content": text});
-                user.request(Method::POST, "/documents").json(&body)
-            }
-        };
-        ask(request, kind, text, &shared).await;
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-async fn ask(request: RequestBuilder, kind: &'static str, text: String, shared: &Shared) {
-    let request = request.header("cache-control", "no-cache");
-    let began = Instant::now();
-    let answer = request.timeout(ANSWER).send().await;
-    let Ok(answer) = answer else {
-        let mut seen = seen(shared);
-        seen.nothing += 1;
-        seen.slowest_error = seen.slowest_error.max(began.elapsed());
-        return;
-    };
-    let (status, is_degraded) = (answer.status(), answer.headers().contains_key("degraded"));
-    let body = answer.json::<Value>().await.unwrap_or_default();
-    let mut seen = seen(shared);
-    if status.is_success() {
-        seen.good += 1;
-        seen.degraded += u64::from(is_degraded);
-        seen.last_good.insert(kind, began);
-        if let (true, Some(id)) = (kind == "upload", body["id"].as_str()) {
-            seen.accepted.push((id.to_owned(), text));
-        }
-        return;
-    }
-    seen.slowest_error = seen.slowest_error.max(began.elapsed());
-    let told = match body["code"].as_str() {
-        Some(code) if body["status"] == status.as_u16() => {
-            (&mut seen.typed, format!("{} {code}", status.as_u16()))
-        }
-        _ => (&mut seen.untyped, status.as_u16().to_string()),
-    };
-    *told.0.entry(told.1).or_default() += 1;
-}
+const PAUSE: Duration = Duration::from_millis(50);
+/// What has not gone on by then is looked into: half of what is asked for.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Opened and closed breakers that the gateway counted since it began.
 async fn breakers(deployment: &Deployment) -> anyhow::Result<(f64, f64)> {
@@ -213,26 +41,92 @@ async fn breakers(deployment: &Deployment) -> anyhow::Result<(f64, f64)> {
     Ok((sum("opened"), sum("closed")))
 }
 
-/// Until every kind of request was answered well that began after the fault was over, and a new document
-/// is found.
-async fn goes_on(
-    user: &Session,
-    shared: &Shared,
-    word: &str,
-    ended: Instant,
-) -> anyhow::Result<()> {
-    found(user, word, ended).await?;
-    loop {
-        let is_well = |kind: &&str| {
-            let last = seen(shared).last_good.get(*kind).copied();
-            last.is_some_and(|last| last >= ended)
+/// Breakers of all services that are not closed, as `who > whom`.
+async fn open_breakers(deployment: &Deployment) -> String {
+    let mut open = Vec::new();
+    for service in Service::ALL {
+        let Ok(text) = deployment.metrics_of(service).await else {
+            open.push(format!("{service} does not answer"));
+            continue;
         };
-        let Some(kind) = KINDS.iter().find(|kind| !is_well(kind)) else {
-            return Ok(());
-        };
-        anyhow::ensure!(ended.elapsed() < PATIENCE, "`{kind}` does not go on");
-        tokio::time::sleep(PAUSE).await;
+        let ejected = text.lines().filter(|line| {
+            line.starts_with("touchstone_mesh_instances{")
+                && line.contains("state=\"ejected\"")
+                && !line.ends_with(" 0")
+        });
+        let whom = ejected.filter_map(|line| line.split("upstream=\"").nth(1)?.split('"').next());
+        open.extend(whom.map(|whom| format!("{service} > {whom}")));
     }
+    if open.is_empty() {
+        "no breaker is open".to_owned()
+    } else {
+        format!("open: {}", open.join(", "))
+    }
+}
+
+/// How everything went on.
+struct Recovered {
+    took: Duration,
+    /// What went on when, for people.
+    story: String,
+}
+
+/// Until every kind of request was answered in full that began after the fault was over, and a new
+/// document is found.
+async fn goes_on(
+    deployment: &Deployment,
+    clients: &Clients,
+    word: &str,
+) -> anyhow::Result<Recovered> {
+    let ended = clients.look();
+    let well = async {
+        let found = recovery::found(&deployment.user, word, ended).await?;
+        loop {
+            let waits = KINDS.iter().find(|kind| clients.well_after(kind).is_none());
+            let Some(kind) = waits else {
+                return anyhow::Ok(found);
+            };
+            anyhow::ensure!(ended.elapsed() < PATIENCE, "`{kind}` does not go on");
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let look = async {
+        tokio::time::sleep(LATE).await;
+        open_breakers(deployment).await
+    };
+    let (mut well, mut look) = (std::pin::pin!(well), std::pin::pin!(look));
+    let mut seen = String::new();
+    let found = loop {
+        tokio::select! {
+            found = &mut well => break found,
+            open = &mut look, if seen.is_empty() => seen = format!("; after {LATE:?} {open}"),
+        }
+    };
+    let took = ended.elapsed();
+    let found = found.with_context(|| format!("it does not go on{seen}"))?;
+    let story = story(found, clients) + &seen;
+    Ok(Recovered { took, story })
+}
+
+fn story(moments: Moments, clients: &Clients) -> String {
+    let Moments {
+        accepted,
+        searched,
+        found,
+    } = moments;
+    let mut story = format!(
+        "a document accepted {:.1}, searched {:.1}, found {:.1}",
+        accepted.as_secs_f64(),
+        searched.as_secs_f64(),
+        found.as_secs_f64()
+    );
+    for kind in KINDS {
+        if let Some(after) = clients.well_after(kind) {
+            // Writing to a string cannot fail.
+            let _ = write!(story, ", {kind} {:.1}", after.as_secs_f64());
+        }
+    }
+    story
 }
 
 /// Documents that were accepted and are not indexed, or not what was sent.
@@ -255,73 +149,61 @@ async fn lost(user: &Session, accepted: &[(String, String)]) -> anyhow::Result<V
     Ok(lost)
 }
 
+/// Strikes `only` those that it names, or everything if it names none.
 pub async fn run(
     mut deployment: Deployment,
     servers: &Servers,
+    only: &[String],
     table: &mut Table,
 ) -> anyhow::Result<()> {
-    let user = deployment.user.clone();
-    let mut targets: Vec<_> = Service::ALL.into_iter().map(Target::Service).collect();
-    let all = [&servers.postgres, &servers.redis, &servers.kafka];
-    targets.extend(all.into_iter().chain(&servers.qdrant).map(Target::Server));
-    let shared = Shared::default();
-    let over = Arc::new(AtomicBool::new(false));
-    let mut load = JoinSet::new();
-    for number in 0..CLIENTS * KINDS.len() {
-        let kind = KINDS[number % KINDS.len()];
-        let client = client(
-            user.clone(),
-            kind,
-            number,
-            Arc::clone(&shared),
-            Arc::clone(&over),
-        );
-        load.spawn(client);
+    let mut targets = Target::services();
+    targets.extend(Target::servers(servers));
+    for name in only {
+        let is_known = targets.iter().any(|target| target.name() == *name);
+        anyhow::ensure!(is_known, "there is no `{name}` that could be struck");
     }
-    goes_on(&user, &shared, "calm", Instant::now()).await?;
+    targets.retain(|target| only.is_empty() || only.contains(&target.name()));
+    let clients = Clients::start(&deployment.user);
+    goes_on(&deployment, &clients, "calm").await?;
     let (mut recoveries, mut opened, mut closed) = (Vec::new(), 0, 0);
     let mut unanswered = 0;
     for (number, target) in targets.iter().enumerate() {
         for how in [How::Stopped, How::Frozen, How::Slow] {
-            let name = format!("{} {how:?}", target.name()).to_lowercase();
+            let name = format!("{} {}", target.name(), how.name());
             let before = breakers(&deployment).await?;
-            let calm = seen(&shared).clone();
-            target.strike(how, &mut deployment).await?;
-            let ended = Instant::now();
-            let word = format!("failure{number}{how:?}").to_lowercase();
-            let well = goes_on(&user, &shared, &word, ended).await;
-            well.with_context(|| format!("after {name}"))?;
-            let took = ended.elapsed().as_secs_f64();
+            let calm = clients.seen();
+            target.strike(how, AWAY, &mut deployment).await?;
+            let word = format!("failure{number}{}", how.name());
+            let recovered = goes_on(&deployment, &clients, &word).await;
+            let recovered = recovered.with_context(|| format!("after {name}"))?;
+            let took = recovered.took.as_secs_f64();
             let after = breakers(&deployment).await?;
             // A gateway that began anew counts from nothing.
             if after.0 > before.0 {
                 opened += 1;
                 closed += u32::from(after.1 > before.1);
             }
-            let now = seen(&shared).clone();
+            let now = clients.seen();
             let told = now.typed.values().sum::<u64>() - calm.typed.values().sum::<u64>();
-            table.told(
-                &name,
-                &format!(
-                    "{} good ({} degraded), {told} typed errors, {} without an answer; goes on after {took:.1} s",
-                    now.good - calm.good,
-                    now.degraded - calm.degraded,
-                    now.nothing - calm.nothing,
-                ),
+            let text = format!(
+                "{} good ({} degraded), {told} typed errors, {} without an answer; goes on after {took:.1} s: {}",
+                now.good - calm.good,
+                now.degraded - calm.degraded,
+                now.nothing - calm.nothing,
+                recovered.story,
             );
+            table.told(&name, &text);
             if !matches!(target, Target::Service(Service::Gateway)) {
                 unanswered += now.nothing - calm.nothing;
             }
             recoveries.push((took, name));
         }
     }
-    over.store(true, Ordering::Relaxed);
-    while load.join_next().await.is_some() {}
-    let total = seen(&shared).clone();
+    let total = clients.end().await;
     tell(&total, recoveries, (opened, closed), table);
     let what = "requests without an answer while the gateway was well";
     table.measured(what, Goal::AtMost(0.0), unanswered as f64, "", 0);
-    let lost = lost(&user, &total.accepted).await?;
+    let lost = lost(&deployment.user, &total.accepted).await?;
     let what = format!("of {} accepted documents are lost", total.accepted.len());
     table.measured(&what, Goal::AtMost(0.0), lost.len() as f64, "", 0);
     for one in lost.iter().take(5) {

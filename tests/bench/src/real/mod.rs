@@ -5,6 +5,7 @@ mod failures;
 mod ingest;
 mod recovery;
 pub mod relay;
+mod strike;
 mod users;
 
 use std::path::Path;
@@ -46,15 +47,15 @@ pub async fn recovery(binary: &Path, table: &mut Table) -> anyhow::Result<()> {
     recovery::run(deployment, &servers, table).await
 }
 
-/// Every service and every server stopped, frozen and slowed down.
-pub async fn failures(binary: &Path, table: &mut Table) -> anyhow::Result<()> {
+/// Every service and every server stopped, frozen and slowed down, or those that `only` names.
+pub async fn failures(binary: &Path, only: &[String], table: &mut Table) -> anyhow::Result<()> {
     let Some(servers) = Servers::start().await else {
         table.skipped("services and servers that fail", "a server is missing");
         return Ok(());
     };
     let servers = servers.with_qdrant_if_there().await;
     let deployment = Deployment::start(binary, &servers).await?;
-    Box::pin(failures::run(deployment, &servers, table)).await
+    Box::pin(failures::run(deployment, &servers, only, table)).await
 }
 
 /// A thousand users, and a report of them in the folder `reports`.

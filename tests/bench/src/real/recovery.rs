@@ -8,10 +8,9 @@ use anyhow::Context;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use touchstone_stack::Service;
-use touchstone_test_services::Exclusive;
 
 use super::deployment::{Deployment, Servers};
+use super::strike::{How, Target};
 use crate::system::{Session, percentile};
 use crate::table::{Goal, Table};
 
@@ -19,7 +18,7 @@ use crate::table::{Goal, Table};
 const ROUNDS: usize = 2;
 /// Clients that upload all the while, so that faults hit work in flight.
 const CLIENTS: usize = 4;
-/// How long a server is away.
+/// How long a server is away; a service starts again at once.
 const AWAY: Duration = Duration::from_secs(2);
 /// Longest wait for one answer: a client of a frozen server gives up.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -27,58 +26,20 @@ const ANSWER: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What happens.
-enum Fault<'a> {
-    /// SIGKILL, and a new process at once.
-    Dead(Service),
-    /// SIGKILL, and a start with its data.
-    Killed(&'a Exclusive),
-    /// SIGSTOP and SIGCONT.
-    Frozen(&'a Exclusive),
-}
-
-impl Fault<'_> {
-    fn name(&self) -> String {
-        match self {
-            Self::Dead(service) => format!("{service} killed"),
-            Self::Killed(server) => format!("{} killed", server.kind()),
-            Self::Frozen(server) => format!("{} frozen", server.kind()),
-        }
-    }
-
-    /// Brings it about and ends it.
-    async fn strike(&self, deployment: &mut Deployment) -> anyhow::Result<()> {
-        match self {
-            Self::Dead(service) => {
-                deployment.kill(*service).await?;
-                deployment.spawn(*service)?;
-            }
-            Self::Killed(server) => {
-                server.kill().await;
-                tokio::time::sleep(AWAY).await;
-                server.restart().await;
-            }
-            Self::Frozen(server) => {
-                server.freeze().await;
-                tokio::time::sleep(AWAY).await;
-                server.thaw().await;
-            }
-        }
-        Ok(())
-    }
-}
-
 pub async fn run(
     mut deployment: Deployment,
     servers: &Servers,
     table: &mut Table,
 ) -> anyhow::Result<()> {
     let user = deployment.user.clone();
-    let mut faults: Vec<_> = Service::ALL.into_iter().map(Fault::Dead).collect();
-    let all = [&servers.postgres, &servers.redis, &servers.kafka];
-    let known = all.into_iter().chain(&servers.qdrant);
-    faults.extend(known.clone().map(Fault::Killed));
-    faults.extend(known.map(Fault::Frozen));
+    let killed = Target::services().into_iter();
+    let mut faults: Vec<_> = killed
+        .map(|target| (target, How::Stopped, Duration::ZERO))
+        .collect();
+    for how in [How::Stopped, How::Frozen] {
+        let struck = Target::servers(servers).into_iter();
+        faults.extend(struck.map(|target| (target, how, AWAY)));
+    }
     let accepted = Arc::new(AtomicUsize::new(0));
     let mut load = JoinSet::new();
     for client in 0..CLIENTS {
@@ -86,17 +47,18 @@ pub async fn run(
     }
     let mut recoveries: Vec<(f64, String)> = Vec::new();
     for round in 0..ROUNDS {
-        for (number, fault) in faults.iter().enumerate() {
+        for (number, (target, how, away)) in faults.iter().enumerate() {
+            let name = format!("{} {}", target.name(), how.name());
             let before = accepted.load(Ordering::SeqCst);
             while accepted.load(Ordering::SeqCst) < before + CLIENTS {
                 tokio::time::sleep(PAUSE).await;
             }
-            fault.strike(&mut deployment).await?;
+            target.strike(*how, *away, &mut deployment).await?;
             let ended = Instant::now();
             let word = format!("recovery{round}x{number}");
             let recovered = found(&user, &word, ended).await;
-            recovered.with_context(|| format!("after {}", fault.name()))?;
-            recoveries.push((ended.elapsed().as_secs_f64(), fault.name()));
+            recovered.with_context(|| format!("after {name}"))?;
+            recoveries.push((ended.elapsed().as_secs_f64(), name));
         }
     }
     load.shutdown().await;
@@ -140,24 +102,47 @@ async fn answer(request: RequestBuilder) -> Option<Value> {
     answer.json().await.ok().filter(|_| good)
 }
 
+/// How long after `since` a new document was accepted, a search was answered at all, and it found the
+/// document.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moments {
+    pub accepted: Duration,
+    pub searched: Duration,
+    pub found: Duration,
+}
+
 /// Uploads a document with a word of its own and searches it until it is found.
-pub(super) async fn found(user: &Session, word: &str, since: Instant) -> anyhow::Result<()> {
+pub(super) async fn found(user: &Session, word: &str, since: Instant) -> anyhow::Result<Moments> {
     let body = json!({"filename": format!("{word}.txt"), "content": format!("This is {word}.")});
-    let mut stored = Value::Null;
+    let (mut accepted, mut searched) = (None, None);
     loop {
-        if stored.is_null() {
-            let request = user.request(Method::POST, "/documents");
-            let request = request.header("Idempotency-Key", word).json(&body);
-            stored = answer(request).await.unwrap_or_default()["id"].take();
-        } else {
+        if let Some((id, accepted)) = &accepted {
             let query = json!({"query": word, "limit": 1});
             let request = user.request(Method::POST, "/search").json(&query);
-            let told = answer(request).await.unwrap_or_default();
-            if told["hits"][0]["document_id"] == stored {
-                return Ok(());
+            // An answer that is kept for bad times tells nothing of these.
+            let request = request.header("cache-control", "no-cache");
+            if let Some(told) = answer(request).await {
+                let now = since.elapsed();
+                let searched = *searched.get_or_insert(now);
+                if told["hits"][0]["document_id"] == *id {
+                    return Ok(Moments {
+                        accepted: *accepted,
+                        searched,
+                        found: now,
+                    });
+                }
             }
+        } else {
+            let request = user.request(Method::POST, "/documents");
+            let request = request.header("Idempotency-Key", word).json(&body);
+            let id = answer(request).await.unwrap_or_default()["id"].take();
+            accepted = (!id.is_null()).then(|| (id, since.elapsed()));
         }
-        anyhow::ensure!(since.elapsed() < PATIENCE, "`{word}` is not found");
+        anyhow::ensure!(
+            since.elapsed() < PATIENCE,
+            "`{word}` is not found; accepted and searched after {:?} and {searched:?}",
+            accepted.map(|(_, after)| after),
+        );
         tokio::time::sleep(PAUSE).await;
     }
 }

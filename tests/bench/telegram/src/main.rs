@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod child;
+// One form for all benchmarks.
+#[path = "../../src/only.rs"]
+mod only;
 mod rows;
 mod served;
-// One form for both benchmarks.
 #[path = "../../src/table.rs"]
 mod table;
 mod venv;
@@ -12,6 +14,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use only::Only;
+
+/// What can be measured.
+const PARTS: [&str; 6] = ["schedules", "export", "index", "crash", "flood", "recovery"];
 
 /// The allocator of the `touchstone` binary.
 #[global_allocator]
@@ -36,9 +43,8 @@ enum Role {
 /// What is measured, and how much of it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Only these rows: schedules, export, index, crash, flood, recovery
-    #[arg(long, value_name = "ROW")]
-    only: Vec<String>,
+    #[command(flatten)]
+    only: Only,
     /// Schedules of faults
     #[arg(long, default_value_t = 1_000)]
     schedules: u64,
@@ -65,14 +71,9 @@ pub struct Args {
     binary: Option<PathBuf>,
 }
 
-impl Args {
-    fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == row)
-    }
-}
-
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
+    cli.args.only.check(&PARTS)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -87,7 +87,7 @@ impl Policies {
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let mut rig = Rig::new(args)?;
     let start = Instant::now();
-    let wants = |row: u8| args.only.is_empty() || args.only.contains(&row);
+    let wants = |row: u8| args.only.wants(&row.to_string());
     if wants(1) || wants(2) {
         bare::run(&mut rig).await.context("rows 1 and 2")?;
     }

@@ -21,22 +21,22 @@ use crate::table::Table;
 /// Measures what is wanted and prints the table.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let mut table = Table::default();
-    if args.wants("schedules") {
+    if args.only.wants("schedules") {
         Box::pin(schedules::run(args, &mut table)).await?;
     }
-    if args.wants("export") {
+    if args.only.wants("export") {
         Box::pin(export::run(args, &mut table)).await?;
     }
-    if args.wants("index") {
+    if args.only.wants("index") {
         Box::pin(index::run(args, &mut table)).await?;
     }
-    if args.wants("crash") {
+    if args.only.wants("crash") {
         Box::pin(crash::run(args, &mut table)).await?;
     }
-    if args.wants("flood") {
+    if args.only.wants("flood") {
         Box::pin(flood::run(args, &mut table)).await?;
     }
-    if args.wants("recovery") {
+    if args.only.wants("recovery") {
         Box::pin(recovery::run(&mut table)).await?;
     }
     table.print();
