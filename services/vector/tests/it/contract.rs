@@ -10,6 +10,12 @@ use touchstone_vector::store::{Page, VectorStore};
 
 use crate::fixtures::*;
 
+mod hostile;
+
+use hostile::{
+    a_collection_can_be_used_as_soon_as_it_is_found, any_text_may_be_a_language_or_a_fact,
+};
+
 macro_rules! contract_suite {
     ($backend:ident: $($rule:ident),+ $(,)?) => {
         mod $backend {
@@ -40,10 +46,12 @@ contract_suite!(sqlite_file, sqlite_memory, qdrant => [
     ties_are_broken_by_id_and_depth_never_changes_the_order,
     complete_scores_tell_every_returned_point_on_every_signal,
     every_filter_narrows_and_an_empty_list_matches_nothing,
+    any_text_may_be_a_language_or_a_fact,
     scroll_walks_all_points_by_id_and_gives_back_what_was_written,
     deletion_removes_what_the_filter_names_and_nothing_else,
     tenants_share_ids_and_nothing_else,
     an_unknown_collection_is_not_found,
+    a_collection_can_be_used_as_soon_as_it_is_found,
 ]);
 
 async fn ready(store: &dyn VectorStore) {

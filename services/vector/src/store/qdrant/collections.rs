@@ -15,7 +15,7 @@ use qdrant_client::qdrant::{
 use serde::{Deserialize, Serialize};
 
 use super::QdrantStore;
-use super::connection::{is_already_there, is_not_found};
+use super::connection::{is_already_there, is_being_made, is_not_found};
 use super::payload::{DENSE, field};
 use crate::domain::{CollectionName, Definition, Dense};
 use crate::error::Error;
@@ -60,9 +60,16 @@ impl QdrantStore {
         &self,
         name: &CollectionName,
     ) -> Result<Option<Definition>, Error> {
-        match self.info(name).await? {
-            Some(info) => definition(name, &info).map(Some),
-            None => Ok(None),
+        match self.info(name).await {
+            Ok(Some(info)) => {
+                let stands = definition(name, &info)?;
+                // Somebody is making it, or could not finish: without its indexes it cannot be listed.
+                self.index_payloads(name, &info).await?;
+                Ok(Some(stands))
+            }
+            Ok(None) => Ok(None),
+            Err(Error::Qdrant { source, .. }) if is_being_made(&source) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -224,10 +231,7 @@ impl QdrantStore {
         name: &CollectionName,
         info: &CollectionInfo,
     ) -> Result<(), Error> {
-        for (key, kind, params) in indexes() {
-            if info.payload_schema.contains_key(key) {
-                continue;
-            }
+        for (key, kind, params) in missing(info) {
             let request = CreateFieldIndexCollection {
                 collection_name: self.native(name),
                 wait: Some(true),
@@ -247,6 +251,14 @@ impl QdrantStore {
         }
         Ok(())
     }
+}
+
+/// The indexes that a collection does not have.
+fn missing(
+    info: &CollectionInfo,
+) -> impl Iterator<Item = (&'static str, FieldType, IndexParams)> + '_ {
+    let indexes = indexes().into_iter();
+    indexes.filter(|(key, ..)| !info.payload_schema.contains_key(*key))
 }
 
 /// The indexed fields. The tenant's lays out the segments, so that a search reads its own part.
@@ -320,4 +332,30 @@ fn has_dense(info: &CollectionInfo) -> bool {
         vectors.and_then(|vectors| vectors.config.as_ref()),
         Some(Config::ParamsMap(named)) if named.map.contains_key(DENSE)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use qdrant_client::qdrant::PayloadSchemaInfo;
+
+    use super::*;
+
+    #[test]
+    fn a_collection_that_was_left_half_made_lacks_the_indexes_that_lists_need() {
+        let mut info = CollectionInfo::default();
+        let lacks = |info: &CollectionInfo| missing(info).map(|(key, ..)| key).collect::<Vec<_>>();
+        assert_eq!(lacks(&info).len(), indexes().len());
+        assert!(lacks(&info).contains(&field::RANK));
+        for (key, ..) in indexes()
+            .into_iter()
+            .filter(|(key, ..)| *key != field::RANK)
+        {
+            let made = PayloadSchemaInfo::default();
+            info.payload_schema.insert(key.to_owned(), made);
+        }
+        assert_eq!(lacks(&info), [field::RANK]);
+        let made = PayloadSchemaInfo::default();
+        info.payload_schema.insert(field::RANK.to_owned(), made);
+        assert!(lacks(&info).is_empty());
+    }
 }

@@ -259,6 +259,17 @@ pub(super) fn is_not_found(error: &QdrantError) -> bool {
     code(error) == Some(5)
 }
 
+/// What a collection is answered with before it has its parts: `INTERNAL`, because of none of none.
+pub(super) fn is_being_made(error: &QdrantError) -> bool {
+    match error {
+        QdrantError::ResponseError { status } => {
+            i32::from(status.code()) == 13
+                && status.message().contains("0 of 0 read operations failed")
+        }
+        _ => false,
+    }
+}
+
 /// `ALREADY_EXISTS`; older parts of the server say `INVALID_ARGUMENT` for it.
 pub(super) fn is_already_there(error: &QdrantError) -> bool {
     match error {
