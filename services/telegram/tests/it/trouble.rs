@@ -247,6 +247,9 @@ async fn a_process_that_ends_in_the_middle_of_a_parse_leaves_nothing_half() {
 async fn a_caller_who_does_not_wait_breaks_nothing_for_others() {
     let scene = Scene::start().await;
     scene.join("durov").await;
+    // Otherwise an answer may come before anybody has looked at the time.
+    let delay = Fault::Delay { ms: 10_000 };
+    scene.arm(delay, Some("messages.getDialogs"), 0, 5);
     for _ in 0..5 {
         let request = Request::get("/channels/list").header("x-deadline-ms", "0");
         let answer = scene
